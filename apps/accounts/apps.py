@@ -1,0 +1,10 @@
+"""Accounts: who people, agents and the system are, and how they prove it."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """The accounts app."""
+
+    name = "apps.accounts"
+    label = "accounts"

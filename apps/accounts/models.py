@@ -1,0 +1,36 @@
+"""The user: people, agents and the system in one table, so that authorship needs one key."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+from apps.core.actor import Actor, ActorKind
+from apps.core.ids import uuid7
+
+
+class User(AbstractUser):
+    """A person who logs in, an agent that acts in rooms, or the system itself."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(
+        max_length=10, choices=[(kind.value, kind.value) for kind in ActorKind], default=ActorKind.PERSON.value
+    )
+    display_name = models.CharField(max_length=120, blank=True)
+    access_version = models.PositiveIntegerField(default=0, editable=False)
+    """Rises when every open access of the user must end: deactivation, new password, log-out everywhere."""
+
+    class Meta:
+        ordering: ClassVar = ["username"]
+
+    @property
+    def shown_name(self) -> str:
+        """What people read: the display name, or the username."""
+        return self.display_name or self.username
+
+    @property
+    def actor(self) -> Actor:
+        """This user as the actor of a service call."""
+        return Actor(kind=ActorKind(self.kind), id=str(self.pk), name=self.shown_name)

@@ -1,0 +1,207 @@
+"""THE LOG: one transaction, one order.
+
+``open_log`` is the unit of work of every service: it opens the transaction, locks the project's row (which is also the
+counter), and writes all events of the transaction together at its end. Events cannot be recorded without it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import msgspec
+from django.db import transaction
+
+from apps.core import clock
+from apps.core.actor import Actor
+from apps.core.correlation import current_correlation_id
+from apps.core.errors import Conflict, Forbidden, NotFound
+from apps.core.events import EventClass, Payload, type_of
+from apps.core.ids import uuid7
+from apps.projects.events import ActorRef, ProjectStatus
+from apps.projects.models import Membership, Project, ProjectEvent
+from apps.projects.permissions import Role, may
+from apps.projects.records import LoggedEvent
+from apps.projects.signals import event_committed, event_recorded
+
+logger = logging.getLogger(__name__)
+_encoder = msgspec.json.Encoder(decimal_format="string")
+_current: contextvars.ContextVar[ProjectLog | None] = contextvars.ContextVar("project_log", default=None)
+
+
+class ProjectLog:
+    """The open log of one project, inside one transaction. Made by ``open_log`` alone."""
+
+    def __init__(self, project: Project, actor: Actor) -> None:
+        self.project = project
+        self.actor = actor
+        self._pending: list[tuple[LoggedEvent, ProjectEvent]] = []
+        self._roles: dict[str, Role | None] = {}
+
+    @property
+    def next_seq(self) -> int:
+        """The ``seq`` that the next event will get."""
+        return self.project.last_seq + 1
+
+    def record(self, payload: Payload) -> LoggedEvent:
+        """Append one durable event and return it with its ``seq``.
+
+        The row is written at the end of the transaction, with all others. Receivers of ``event_recorded`` run now and
+        may add rows of their own (the outbox).
+
+        Raises ``ValueError`` for a payload whose type is not durable, and whatever a receiver raises.
+        """
+        row = type_of(payload)
+        if EventClass.DURABLE not in row.classes:
+            msg = f"{row.name} is never durable"
+            raise ValueError(msg)
+        self.project.last_seq += 1
+        at, event_id = clock.now(), uuid7()
+        event = LoggedEvent(
+            seq=self.project.last_seq,
+            id=str(event_id),
+            type=row.name,
+            at=clock.to_wire(at),
+            data=_encoder.encode(payload),
+        )
+        stored = ProjectEvent(
+            id=event_id,
+            project=self.project,
+            seq=event.seq,
+            type=event.type,
+            data=event.data.decode(),
+            at=at,
+            actor_kind=self.actor.kind.value,
+            actor_id=self.actor.id,
+            actor_name=self.actor.name[:120],
+            correlation_id=current_correlation_id()[:64],
+        )
+        self._pending.append((event, stored))
+        event_recorded.send(sender=ProjectLog, log=self, event=event, payload=payload)
+        return event
+
+    def role_of(self, actor: Actor) -> Role | None:
+        """Return the actor's role in this project, or None for no member. One query an actor and transaction."""
+        if actor.id not in self._roles:
+            word = (
+                Membership.objects.filter(project=self.project, user_id=actor.id, user__is_active=True)
+                .values_list("role", flat=True)
+                .first()
+                if actor.id
+                else None
+            )
+            self._roles[actor.id] = Role.from_word(word) if word else None
+        return self._roles[actor.id]
+
+    def forget_roles(self) -> None:
+        """Read roles anew: a membership changed in this transaction."""
+        self._roles.clear()
+
+    def require(self, action: str) -> None:
+        """Let the acting actor pass, or say why not. AutoCode itself and the agents link are trusted.
+
+        Raises ``NotFound`` for somebody who is no member, ``Forbidden`` for a role that is too low, ``Conflict`` when the
+        project is archived (only ``project.archive`` and reading go on then).
+        """
+        if not self.actor.trusted:
+            role = self.role_of(self.actor)
+            if role is None:
+                raise NotFound
+            if not may(role, action):
+                raise Forbidden
+        if self.project.status == ProjectStatus.ARCHIVED.value and action not in {
+            "project.archive",
+            "project.mark_read",
+            "member.manage",
+        }:
+            msg = "The project is archived."
+            raise Conflict(msg)
+
+    @property
+    def author(self) -> ActorRef:
+        """The acting actor as it is shown, with the role in this project."""
+        role = None if self.actor.trusted else self.role_of(self.actor)
+        return ActorRef(
+            kind=self.actor.kind.value, id=self.actor.id, name=self.actor.name, role=role.word if role else ""
+        )
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo this block alone, rows and events, when it raises. For batches in which one message may be bad."""
+        mark, seq = len(self._pending), self.project.last_seq
+        fields = {name: getattr(self.project, name) for name in ("status", "status_reason", "locks_version", "task_counter")}
+        try:
+            with transaction.atomic():
+                yield
+        except BaseException:
+            del self._pending[mark:]
+            self.project.last_seq = seq
+            for name, value in fields.items():
+                setattr(self.project, name, value)
+            raise
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        ProjectEvent.objects.bulk_create([stored for _, stored in self._pending])
+        Project.objects.filter(pk=self.project.pk).update(last_seq=self.project.last_seq, updated_at=clock.now())
+
+    def _announce(self) -> None:
+        events = [event for event, _ in self._pending]
+        if not events:
+            return
+        results = event_committed.send_robust(
+            sender=ProjectLog, project_id=self.project.pk, guid=str(self.project.guid), events=events
+        )
+        for receiver, outcome in results:
+            if isinstance(outcome, Exception):
+                logger.error("receiver %s failed", receiver, exc_info=outcome)
+
+
+@contextmanager
+def open_log(guid: UUID | str, actor: Actor) -> Iterator[ProjectLog]:
+    """Open the log of the project ``guid`` for ``actor``: a transaction, the project's row lock, its events.
+
+    Inside another ``open_log`` of the same project it joins that one, so that services can call services.
+
+    Raises ``NotFound`` when there is no such project, ``RuntimeError`` when another project's log is open.
+    """
+    outer = _current.get()
+    if outer is not None:
+        if str(outer.project.guid) != str(guid):
+            msg = "one transaction writes one project's log"
+            raise RuntimeError(msg)
+        actor_before, outer.actor = outer.actor, actor
+        try:
+            yield outer
+        finally:
+            outer.actor = actor_before
+        return
+    with transaction.atomic():
+        log = ProjectLog(_locked(guid), actor)
+        token = _current.set(log)
+        try:
+            yield log
+            log._flush()  # noqa: SLF001 - the two halves of one mechanism
+        finally:
+            _current.reset(token)
+        transaction.on_commit(log._announce, robust=True)  # noqa: SLF001
+
+
+def _locked(guid: UUID | str) -> Project:
+    try:
+        return Project.objects.select_for_update(no_key=True).get(guid=_as_uuid(guid))
+    except Project.DoesNotExist:
+        raise NotFound from None
+
+
+def _as_uuid(guid: UUID | str) -> UUID:
+    if isinstance(guid, UUID):
+        return guid
+    try:
+        return UUID(guid)
+    except ValueError:
+        raise NotFound from None

@@ -1,0 +1,10 @@
+"""The agents app."""
+
+from django.apps import AppConfig
+
+
+class AgentsConfig(AppConfig):
+    """The agents app."""
+
+    name = "apps.agents"
+    label = "agents"

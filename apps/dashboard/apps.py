@@ -1,0 +1,10 @@
+"""The dashboard app."""
+
+from django.apps import AppConfig
+
+
+class DashboardConfig(AppConfig):
+    """The dashboard app."""
+
+    name = "apps.dashboard"
+    label = "dashboard"

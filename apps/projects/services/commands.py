@@ -1,0 +1,83 @@
+"""A command sent twice with one id is carried out once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from django.db import IntegrityError, OperationalError, transaction
+
+from apps.core import clock
+from apps.core.actor import Actor
+from apps.core.errors import Conflict, DuplicateInProgress, InvalidField
+from apps.core.ids import is_key
+from apps.projects.models import CommandReceipt
+
+KEPT = dt.timedelta(days=7)
+"""How long a repeat is recognised. Clients re-send within minutes; a week covers a laptop that slept."""
+
+
+def once(
+    actor: Actor, command_id: str, command: str, data: Any, function: Callable[[], dict[str, Any]]
+) -> tuple[dict[str, Any], bool]:
+    """Carry out ``function`` unless ``actor`` already sent ``command_id``; return its reply and whether it is a repeat.
+
+    The receipt commits together with what ``function`` writes. ``command`` and ``data`` (JSON values) are what the id
+    stands for.
+
+    Raises ``Conflict`` when the id was used for something else, ``DuplicateInProgress`` when the first is still under way
+    after the database's lock timeout, ``InvalidField`` for an id of the wrong form, and whatever ``function`` raises.
+    """
+    if not is_key(command_id):
+        raise InvalidField("Ids are 1-64 characters of A-Z a-z 0-9 . _ : -", field="id")
+    fingerprint = _fingerprint(command, data)
+    before = _reply_before(actor, command_id, fingerprint)
+    if before is not None:
+        return before, True
+    try:
+        with transaction.atomic():
+            # Before the work: of two at once the second one waits here for the first one's commit.
+            receipt = CommandReceipt.objects.create(
+                user_id=actor.id, command_id=command_id, fingerprint=fingerprint, reply={}
+            )
+            reply = function()
+            receipt.reply = reply
+            receipt.save(update_fields=["reply"])
+            return reply, False
+    except IntegrityError:
+        before = _reply_before(actor, command_id, fingerprint)
+        if before is None:
+            raise
+        return before, True
+    except OperationalError as error:
+        if _reply_before(actor, command_id, fingerprint) is None:
+            raise
+        raise DuplicateInProgress(retry_after_ms=1_000) from error
+
+
+def _reply_before(actor: Actor, command_id: str, fingerprint: str) -> dict[str, Any] | None:
+    receipt = (
+        CommandReceipt.objects.filter(user_id=actor.id, command_id=command_id)
+        .values_list("fingerprint", "reply")
+        .first()
+    )
+    if receipt is None:
+        return None
+    known, reply = receipt
+    if known != fingerprint:
+        raise Conflict("This id was used for another command.", field="id")
+    return reply  # type: ignore[no-any-return]
+
+
+def _fingerprint(command: str, data: Any) -> str:
+    encoded = msgspec.json.encode([command, data], order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def forget_old_receipts() -> int:
+    """Remove receipts older than ``KEPT``; return how many."""
+    gone, _ = CommandReceipt.objects.filter(at__lt=clock.now() - KEPT).delete()
+    return gone

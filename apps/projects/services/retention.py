@@ -1,0 +1,40 @@
+"""Retention: the log is kept for a time and up to a length, per project. State is never touched."""
+
+from __future__ import annotations
+
+import datetime as dt
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Max
+
+from apps.core import clock
+from apps.core.actor import SYSTEM
+from apps.projects.models import Project, ProjectEvent
+from apps.projects.services.log import open_log
+
+
+def prune_project(guid: UUID | str) -> int:
+    """Remove the oldest events beyond ``AUTOCODE_LOG_DAYS`` or ``AUTOCODE_LOG_EVENTS``; return how many went.
+
+    ``first_seq`` moves with them in the same transaction, so a reader is told ``trimmed`` and never gets a part.
+    """
+    with open_log(guid, SYSTEM) as log:
+        project = log.project
+        oldest_moment = clock.now() - dt.timedelta(days=settings.AUTOCODE_LOG_DAYS)
+        by_count = project.last_seq - settings.AUTOCODE_LOG_EVENTS
+        by_age = (
+            ProjectEvent.objects.filter(project=project, at__lt=oldest_moment).aggregate(Max("seq"))["seq__max"] or 0
+        )
+        last_gone = max(by_count, by_age)
+        if last_gone < project.first_seq:
+            return 0
+        gone, _ = ProjectEvent.objects.filter(project=project, seq__lte=last_gone).delete()
+        Project.objects.filter(pk=project.pk).update(first_seq=last_gone + 1)
+        project.first_seq = last_gone + 1
+        return gone
+
+
+def prune_all() -> int:
+    """Prune every project; return how many events went."""
+    return sum(prune_project(guid) for guid in Project.objects.values_list("guid", flat=True))

@@ -1,0 +1,10 @@
+"""The realtime app."""
+
+from django.apps import AppConfig
+
+
+class RealtimeConfig(AppConfig):
+    """The realtime app."""
+
+    name = "apps.realtime"
+    label = "realtime"

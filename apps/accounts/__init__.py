@@ -1,0 +1,1 @@
+"""Who people, agents and the system are, and how they prove it."""

@@ -1,7 +1,8 @@
 """The state of a room and how one event changes it. Pure: this is what a client does, written once in Python.
 
 ``Snapshot`` at *a*, folded with the events *a+1 … b*, equals the snapshot at *b*: the tests hold every service to it,
-and the client's ``fold.js`` is held to this module. Long lists are windows (the newest, and whatever is still open), cut by the
+and the client's ``fold.js`` is held to this module. Long lists are windows (the newest, and whatever is still open),
+cut by the
 same rule here, in the selector and in the client. Knows neither Django nor sockets.
 """
 

@@ -1,0 +1,1 @@
+"""Projects: rooms, what is in them, and the log."""

@@ -51,7 +51,7 @@ def _guarded(call: Callable[[], R]) -> R:
 
 def shut_down() -> None:
     """Let the running calls finish and close the pool's connections. Called once, when the process ends."""
-    global _pool  # noqa: PLW0603
+    global _pool
     pool, _pool = _pool, None
     if pool is not None:
         for _ in range(settings.AUTOCODE_DB_THREADS):

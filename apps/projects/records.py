@@ -48,7 +48,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class AccessChange:
-    """Somebody's access changed: in one project (``guid``), in one browser session (``session_hash``), or everywhere."""
+    """Somebody's access changed.
+
+    In one project (``guid``), in one browser session (``session_hash``), or everywhere.
+    """
 
     user_id: str
     guid: str | None = None

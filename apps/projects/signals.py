@@ -1,12 +1,16 @@
-"""The three signals of the whole codebase, used only at the seam between what happens and who is told.
+"""The four signals of the whole codebase, used only at the seam between what happens and who is told.
 
-``event_recorded``     inside the transaction; arguments ``log`` (the open ``ProjectLog``) and ``event`` (``LoggedEvent``). A receiver
+``event_recorded``     inside the transaction; arguments ``log`` (the open ``ProjectLog``) and ``event``
+(``LoggedEvent``). A receiver
                        may write rows that must commit with the event (the outbox). An exception rolls everything back.
-``event_committed``    after the commit, in the thread that committed; arguments ``project_id`` (UUID), ``events`` (list of
-                       ``LoggedEvent``, in order of ``seq``). Sent robustly: a receiver's failure is logged, nothing is lost, because
+``event_committed``    after the commit, in the thread that committed; arguments ``project_id`` (UUID), ``events``
+(list of
+                       ``LoggedEvent``, in order of ``seq``). Sent robustly: a receiver's failure is logged, nothing
+                       is lost, because
                        the log has it.
 ``ephemeral_emitted``  at once, nothing is stored; argument ``news`` (``Ephemeral``).
-``access_changed``     after the commit: argument ``change`` (``AccessChange``): somebody's rights or session ended or changed.
+``access_changed``     after the commit: argument ``change`` (``AccessChange``): somebody's rights or session ended or
+changed.
 """
 
 from django.dispatch import Signal

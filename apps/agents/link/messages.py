@@ -1,6 +1,7 @@
 """What an agents-server may send: one struct for each type. The reverse direction is at the end of the page.
 
-Envelope both ways: ``{"type", "id", "projectGuid", "data", "timestamp"?, "offset"?}``. Every ``id`` is chosen by its sender; an agents-server's
+Envelope both ways: ``{"type", "id", "projectGuid", "data", "timestamp"?, "offset"?}``. Every ``id`` is chosen by its
+sender; an agents-server's
 ``id`` makes a message idempotent. Ids inside ``data`` (``agentId``, ``runId`` …) are the agents-server's own: 1-64 of
 ``[A-Za-z0-9._:-]``, unique in the project (``toolCallId``: in its run). Knows neither Django nor sockets.
 """
@@ -252,7 +253,10 @@ class ApprovalNeeded(Inbound):
 
 
 class ApprovalResolved(Inbound):
-    """``approval_resolved``: the agent withdrew it (``cancelled``, ``superseded``) or carried the decision out (``applied``)."""
+    """``approval_resolved``.
+
+    The agent withdrew it (``cancelled``, ``superseded``) or carried the decision out (``applied``).
+    """
 
     approval_id: Key
     state: Annotated[str, Meta(pattern="^(cancelled|superseded|applied)$")]
@@ -416,7 +420,7 @@ class StatusReport(Inbound):
     complete: bool = True
 
 
-INBOUND: dict[str, type[Inbound] | type[Usage]] = {
+INBOUND: dict[str, type[Inbound | Usage]] = {
     "project_stage_update": ProjectStageUpdate,
     "project_status_change": ProjectStatusChange,
     "project_message": ProjectMessage,
@@ -479,7 +483,10 @@ class UserFeedback(Outbound):
 
 
 class Chat(Outbound):
-    """``chat``: a person's message; ``agentId`` null means whoever answers. ``onBusy`` reject, queue, interrupt or steer."""
+    """``chat``: a person's message; ``agentId`` null means whoever answers.
+
+    ``onBusy`` reject, queue, interrupt or steer.
+    """
 
     message_id: str
     author: p.ActorRef
@@ -501,7 +508,10 @@ class Cancel(Outbound):
 
 
 class ApprovalResponse(Outbound):
-    """``approval_response``: ``decision`` approve, reject, edit, or expired; ``argsDigest`` is that of the decided arguments."""
+    """``approval_response``.
+
+    ``decision`` approve, reject, edit, or expired; ``argsDigest`` is that of the decided arguments.
+    """
 
     approval_id: str
     decision: str

@@ -1,4 +1,7 @@
-"""Every error of the REST API in one form: ``{"error": {code, message, field?, retryable, retryAfterMs?, details?}}``."""
+"""Every error of the REST API in one form: ``{"error".
+
+{code, message, field?, retryable, retryAfterMs?, details?}}``.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ def as_error(raised: Exception) -> tuple[AutoCodeError, int]:
     return errors.Internal(), 500
 
 
-def _from_framework(raised: exceptions.APIException) -> AutoCodeError:
+def _from_framework(raised: exceptions.APIException) -> AutoCodeError:  # noqa: PLR0911 - a table
     match raised:
         case exceptions.ValidationError():
             field, text = _first(raised.detail)
@@ -77,7 +80,7 @@ def _from_framework(raised: exceptions.APIException) -> AutoCodeError:
         case exceptions.NotFound():
             return errors.NotFound()
         case exceptions.Throttled():
-            return errors.RateLimited(retry_after_ms=int((raised.wait or 1) * 1000))
+            return errors.RateLimited(retry_after_ms=int((getattr(raised, "wait", None) or 1) * 1000))
         case _:
             return errors.InvalidMessage(str(raised.detail))
 

@@ -37,7 +37,8 @@ def as_guid(value: str | UUID) -> UUID:
 def access_to(user_id: str, guid: str | UUID, action: str = "project.view") -> Access:
     """Return the user's access to the project.
 
-    Raises ``NotFound`` for a project that is absent or where the user is no member, ``Forbidden`` when the role does not
+    Raises ``NotFound`` for a project that is absent or where the user is no member, ``Forbidden`` when the role does
+    not
     allow ``action``. One query.
     """
     row = (
@@ -81,9 +82,9 @@ def role_in(user_id: str, guid: str | UUID) -> Role | None:
 
 def roles_in(project_id: UUID, user_ids: Collection[str]) -> dict[str, Role]:
     """Return the present roles of these users (active ones only); who is missing is no member. One query."""
-    rows = Membership.objects.filter(
-        project_id=project_id, user_id__in=user_ids, user__is_active=True
-    ).values_list("user_id", "role")
+    rows = Membership.objects.filter(project_id=project_id, user_id__in=user_ids, user__is_active=True).values_list(
+        "user_id", "role"
+    )
     return {str(user_id): Role.from_word(word) for user_id, word in rows}
 
 

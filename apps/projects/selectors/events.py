@@ -18,9 +18,7 @@ def read_events(project_id: UUID, *, after: int, limit: int, max_bytes: int | No
     With ``max_bytes`` the list ends before the payloads' sum exceeds it (but holds at least one event).
     """
     rows = (
-        ProjectEvent.objects.filter(project_id=project_id, seq__gt=after)
-        .order_by("seq")
-        .values_list(*_COLUMNS)[:limit]
+        ProjectEvent.objects.filter(project_id=project_id, seq__gt=after).order_by("seq").values_list(*_COLUMNS)[:limit]
     )
     events: list[LoggedEvent] = []
     size = 0

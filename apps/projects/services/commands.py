@@ -28,7 +28,8 @@ def once(
     The receipt commits together with what ``function`` writes. ``command`` and ``data`` (JSON values) are what the id
     stands for.
 
-    Raises ``Conflict`` when the id was used for something else, ``DuplicateInProgress`` when the first is still under way
+    Raises ``Conflict`` when the id was used for something else, ``DuplicateInProgress`` when the first is still under
+    way
     after the database's lock timeout, ``InvalidField`` for an id of the wrong form, and whatever ``function`` raises.
     """
     if not is_key(command_id):

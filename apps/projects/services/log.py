@@ -28,6 +28,7 @@ from apps.projects.records import LoggedEvent
 from apps.projects.signals import event_committed, event_recorded
 
 logger = logging.getLogger(__name__)
+_KEPT_BY_SAVEPOINTS = ("name", "description", "brief", "status", "status_reason", "locks_version", "task_counter")
 _encoder = msgspec.json.Encoder(decimal_format="string")
 _current: contextvars.ContextVar[ProjectLog | None] = contextvars.ContextVar("project_log", default=None)
 
@@ -103,7 +104,8 @@ class ProjectLog:
     def require(self, action: str) -> None:
         """Let the acting actor pass, or say why not. AutoCode itself and the agents link are trusted.
 
-        Raises ``NotFound`` for somebody who is no member, ``Forbidden`` for a role that is too low, ``Conflict`` when the
+        Raises ``NotFound`` for somebody who is no member, ``Forbidden`` for a role that is too low, ``Conflict`` when
+        the
         project is archived (only ``project.archive`` and reading go on then).
         """
         if not self.actor.trusted:
@@ -132,7 +134,7 @@ class ProjectLog:
     def savepoint(self) -> Iterator[None]:
         """Undo this block alone, rows and events, when it raises. For batches in which one message may be bad."""
         mark, seq = len(self._pending), self.project.last_seq
-        fields = {name: getattr(self.project, name) for name in ("status", "status_reason", "locks_version", "task_counter")}
+        fields = {name: getattr(self.project, name) for name in _KEPT_BY_SAVEPOINTS}
         try:
             with transaction.atomic():
                 yield

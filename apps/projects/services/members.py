@@ -23,13 +23,14 @@ class MembershipService(Service):
     """Adds, changes and removes members; each change reaches open rooms at once."""
 
     def add(self, *, guid: UUID | str, username: str, role: Role) -> Membership:
-        """Make the active person ``username`` a member. Raises ``Conflict`` when already one, ``InvalidField``, ``Forbidden``."""
+        """Make the active person ``username`` a member.
+
+        Raises ``Conflict`` when already one, ``InvalidField``, ``Forbidden``.
+        """
         with self.log(guid) as log:
             self._require(log, role)
             user = (
-                get_user_model()
-                .objects.filter(username=username, is_active=True, kind=ActorKind.PERSON.value)
-                .first()
+                get_user_model().objects.filter(username=username, is_active=True, kind=ActorKind.PERSON.value).first()
             )
             if user is None:
                 raise InvalidField("There is no such person.", field="username")

@@ -34,6 +34,9 @@ LONGEST = 32_768
 
 _KINDS = {ActorKind.PERSON: MessageKind.USER, ActorKind.AGENT: MessageKind.AGENT, ActorKind.SYSTEM: MessageKind.SYSTEM}
 
+_FORMATS = {MessageSource.PLATFORM: TextFormat.MARKDOWN}
+"""Formats of the sources whose events do not say it."""
+
 
 class MessageService(Service):
     """Posts messages of every source; each becomes one row and one event."""
@@ -52,7 +55,8 @@ class MessageService(Service):
     ) -> LoggedEvent:
         """Say something in the room as the acting person or system (``project_message``).
 
-        A person's reply to a question that waits settles that question. Raises ``InvalidField``, ``Forbidden``, ``NotFound``,
+        A person's reply to a question that waits settles that question. Raises ``InvalidField``, ``Forbidden``,
+        ``NotFound``,
         ``Conflict`` when ``message_id`` is taken.
         """
         with self.log(guid) as log:
@@ -226,7 +230,7 @@ class MessageService(Service):
             user_id=self.actor.id if kind is MessageKind.USER else None,
             content=said.content or "",
             html=getattr(said, "html", "") or "",
-            format=getattr(said, "format", TextFormat.MARKDOWN if source is MessageSource.PLATFORM else TextFormat.TEXT),
+            format=getattr(said, "format", None) or _FORMATS.get(source, TextFormat.TEXT),
             reply_to_key=getattr(said, "reply_to_id", None) or "",
             run_key=getattr(said, "run_id", None) or "",
             agent_key=getattr(said, "agent_id", None) or "",

@@ -68,7 +68,10 @@ class ProjectService(Service):
         description: str | None = None,
         brief: str | None = None,
     ) -> Project:
-        """Change name, description or brief; None leaves a field. Raises ``InvalidField``, ``Forbidden``, ``NotFound``."""
+        """Change name, description or brief; None leaves a field.
+
+        Raises ``InvalidField``, ``Forbidden``, ``NotFound``.
+        """
         with self.log(guid) as log:
             log.require("project.update")
             project = log.project
@@ -88,8 +91,10 @@ class ProjectService(Service):
     def set_status(self, *, guid: UUID | str, status: ProjectStatus, reason: str = "") -> Project:
         """Move the project to ``status``; the same status again changes nothing.
 
-        People may set draft, inProgress, paused, done, cancelled and (owners) archived; the others are the agents' to tell.
-        Raises ``InvalidField``, ``Forbidden``, ``NotFound``, ``Conflict`` for an archived project that is not taken back by an owner.
+        People may set draft, inProgress, paused, done, cancelled and (owners) archived; the others are the agents' to
+        tell.
+        Raises ``InvalidField``, ``Forbidden``, ``NotFound``, ``Conflict`` for an archived project that is not taken
+        back by an owner.
         """
         with self.log(guid) as log:
             project = log.project

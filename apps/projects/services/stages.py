@@ -32,7 +32,8 @@ class ProjectStageService(Service):
     ) -> LoggedEvent | None:
         """Make the stage ``stage_key`` or change what is given; return the event, or None when nothing changed.
 
-        ``progress`` is 0-1; a stage that is done has 1. The start is stamped when it first leaves ``pending``, the end when it
+        ``progress`` is 0-1; a stage that is done has 1. The start is stamped when it first leaves ``pending``, the
+        end when it
         is done, failed or skipped (and removed when it goes on).
         """
         with self.log(guid) as log:

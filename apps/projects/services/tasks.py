@@ -192,9 +192,7 @@ class TaskService(Service):
         if task is None:
             raise NotFound("There is no such task.", field="taskId")
         if version is not None and version != task.version:
-            raise Conflict(
-                "The task has changed in the meantime.", field="version", details={"version": task.version}
-            )
+            raise Conflict("The task has changed in the meantime.", field="version", details={"version": task.version})
         return task
 
     def _touch(self, task: Task) -> None:
@@ -212,12 +210,12 @@ class TaskService(Service):
         return float(last["position__max"] or 0.0) + 1.0
 
     def _position(self, position: float) -> float:
-        if not -1e12 < position < 1e12:  # noqa: PLR2004 - far beyond any board, well within a double
+        if not -1e12 < position < 1e12:
             raise InvalidField("Not a position.", field="position")
         return position
 
     def _files(self, files: list[str]) -> list[str]:
-        if len(files) > 200:  # noqa: PLR2004 - the limit of the agents' messages too
+        if len(files) > 200:
             raise InvalidField("At most 200 files.", field="files")
         return [text(path, field="files", longest=500) for path in files]
 

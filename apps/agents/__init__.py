@@ -1,0 +1,1 @@
+"""Agents: runs, tool calls, approvals, feedback, and the link to the agents-server."""

@@ -1,0 +1,31 @@
+"""Secrets that a desk makes for itself: random on first use, then kept in a file that only its owner can read."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def kept_secret(path: Path, *, random_bytes: int = 48) -> str:
+    """Return the text kept at ``path``, after making it from ``random_bytes`` random bytes if there is none.
+
+    Safe when several processes start at once: they all return the text of whichever came first.
+    """
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and linked into place: link() refuses an existing name and never shows a half-written file.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(random_bytes) + "\n")
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+    finally:
+        draft.unlink(missing_ok=True)
+    return path.read_text(encoding="ascii").strip()

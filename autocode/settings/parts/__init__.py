@@ -1,0 +1,1 @@
+"""The settings that all environments share, one module for each subject; ``base`` gathers them."""

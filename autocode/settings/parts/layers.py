@@ -1,0 +1,50 @@
+"""What joins the processes: the channel layer and the cache, in memory or in Redis."""
+
+from typing import Any
+
+from autocode.settings.parts.places import ENVIRONMENT
+
+AUTOCODE_REDIS_URL = ENVIRONMENT.text("AUTOCODE_REDIS_URL")
+AUTOCODE_REDIS_PREFIX = ENVIRONMENT.text("AUTOCODE_REDIS_PREFIX")
+
+
+def channel_layers(redis_url: str, prefix: str) -> dict[str, Any]:
+    """Return the channel layers for Redis at ``redis_url``, or for one process when it is empty."""
+    if not redis_url:
+        return {
+            "default": {
+                "BACKEND": "channels.layers.InMemoryChannelLayer",
+                # Each loss in here is silent: a full channel drops the newest message, and one expired message
+                # removes its channel from every group. Neither may happen before a room's own limits act.
+                "CONFIG": {"capacity": 100_000, "expiry": 86_400, "group_expiry": 10 * 365 * 86_400},  # seconds
+            },
+        }
+    return {
+        "default": {
+            # The pub/sub layer reconnects after a Redis restart and knows no 100-message cap; the core layer's
+            # consumers die of the restart, and of five idle seconds with redis-py 8.
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {
+                "hosts": [{"address": redis_url, "socket_connect_timeout": 2, "socket_timeout": 5}],
+                "prefix": prefix,
+            },
+        },
+    }
+
+
+def caches(redis_url: str, prefix: str) -> dict[str, Any]:
+    """Return the caches: throttles count in Redis when there is one, so that processes share the count."""
+    if not redis_url:
+        return {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    return {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": redis_url,
+            "KEY_PREFIX": f"{prefix}:cache",
+            "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},  # seconds
+        },
+    }
+
+
+CHANNEL_LAYERS = channel_layers(AUTOCODE_REDIS_URL, AUTOCODE_REDIS_PREFIX)
+CACHES = caches(AUTOCODE_REDIS_URL, AUTOCODE_REDIS_PREFIX)

@@ -8,3 +8,7 @@ class AccountsConfig(AppConfig):
 
     name = "apps.accounts"
     label = "accounts"
+
+    def ready(self) -> None:
+        """Connect the receivers."""
+        from apps.accounts import receivers  # noqa: F401 - connects itself

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils.crypto import salted_hmac
 
 from apps.core.actor import Actor, ActorKind
 from apps.core.ids import uuid7
@@ -20,7 +21,10 @@ class User(AbstractUser):
     )
     display_name = models.CharField(max_length=120, blank=True)
     access_version = models.PositiveIntegerField(default=0, editable=False)
-    """Rises when every open access of the user must end: deactivation, new password, log-out everywhere."""
+    """Rises when every open access of the user must end: deactivation, new password, log-out everywhere.
+
+    It is a claim of every token and part of every session's hash, so both end with it.
+    """
 
     class Meta:
         ordering: ClassVar = ["username"]
@@ -34,3 +38,8 @@ class User(AbstractUser):
     def actor(self) -> Actor:
         """This user as the actor of a service call."""
         return Actor(kind=ActorKind(self.kind), id=str(self.pk), name=self.shown_name)
+
+    def _get_session_auth_hash(self, secret: str | bytes | None = None) -> str:
+        """Return what a session must hold to be this user's: Django's hash of the password, and the version in it."""
+        mixed = f"{self.password}:{self.access_version}"
+        return salted_hmac("apps.accounts.User.session", mixed, secret=secret, algorithm="sha256").hexdigest()

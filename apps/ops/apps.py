@@ -1,4 +1,4 @@
-"""The ops app."""
+"""Operations: health, the demo, upkeep, checks of the configuration. Has no tables."""
 
 from django.apps import AppConfig
 
@@ -8,3 +8,10 @@ class OpsConfig(AppConfig):
 
     name = "apps.ops"
     label = "ops"
+
+    def ready(self) -> None:
+        """Register the parts of readiness and the system checks."""
+        from apps.ops import checks  # noqa: F401 - registers itself
+        from apps.ops.health import register_checks
+
+        register_checks()

@@ -8,3 +8,7 @@ class ProjectsConfig(AppConfig):
 
     name = "apps.projects"
     label = "projects"
+
+    def ready(self) -> None:
+        """Connect the receivers."""
+        from apps.projects import receivers  # noqa: F401 - connects itself

@@ -1,4 +1,5 @@
-"""What an agents-server may send: one struct for each type. The reverse direction is at the end of the page.
+"""What an agents-server may send: one struct for each type. The reverse
+direction stands in ``apps/agents/commands.py`` and is published from here too; hello, welcome, ack and nack in ``control``.
 
 Envelope both ways: ``{"type", "id", "projectGuid", "data", "timestamp"?, "offset"?}``. Every ``id`` is chosen by its
 sender; an agents-server's
@@ -13,17 +14,28 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from apps.agents import events as a
+from apps.agents.commands import (
+    OUTBOUND as OUTBOUND,
+    ApprovalResponse as ApprovalResponse,
+    Cancel as Cancel,
+    Chat as Chat,
+    Outbound as Outbound,
+    ProjectStatusSync as ProjectStatusSync,
+    ProjectUpdate as ProjectUpdate,
+    SyncProject as SyncProject,
+    UserFeedback as UserFeedback,
+)
 from apps.core.events import Struct
 from apps.projects import events as p
 
-Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 Short = Annotated[str, Meta(max_length=500)]
 Text = Annotated[str, Meta(max_length=32_768)]
 Output = Annotated[str, Meta(max_length=262_144)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Money = Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,8})?$")]
+Money = Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,8})?$(?!\n)")]
 Timestamp = Annotated[str, Meta(max_length=40)]
 Path = Annotated[str, Meta(min_length=1, max_length=500)]
 
@@ -83,7 +95,7 @@ class InMail(Struct):
     id: Key
     from_agent_id: Key
     to_agent_id: Key | None = None
-    kind: Annotated[str, Meta(pattern="^(query|reply|broadcast)$")] = "query"
+    kind: Annotated[str, Meta(pattern=r"^(query|reply|broadcast)$(?!\n)")] = "query"
     subject: Short = ""
     content: Text = ""
 
@@ -145,7 +157,7 @@ class InUsage(Struct):
     cached_tokens: Count = 0
     total_tokens: Count = 0
     total_cost: Money = "0"
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "USD"
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")] = "USD"
     per_model: Annotated[list[a.ModelUse], Meta(max_length=20)] = field(default_factory=list)
     budget: a.Budget | None = None
 
@@ -186,7 +198,7 @@ class RunText(Inbound):
     message_id: Key
     run_id: Key
     agent_id: Key
-    op: Annotated[str, Meta(pattern="^(start|delta|end)$")] = "delta"
+    op: Annotated[str, Meta(pattern=r"^(start|delta|end)$(?!\n)")] = "delta"
     role: Annotated[str, Meta(max_length=20)] = "assistant"
     delta: Text | None = None
     content: Text | None = None
@@ -243,11 +255,11 @@ class ApprovalNeeded(Inbound):
     diff: a.Diff | None = None
     risk: a.Risk = a.Risk.UNKNOWN
     reasons: Annotated[list[Short], Meta(max_length=20)] = field(default_factory=list)
-    allowed: Annotated[list[Annotated[str, Meta(pattern="^(approve|reject|edit)$")]], Meta(max_length=3)] = field(
+    allowed: Annotated[list[Annotated[str, Meta(pattern=r"^(approve|reject|edit)$(?!\n)")]], Meta(max_length=3)] = field(
         default_factory=lambda: ["approve", "reject"]
     )
     options: Annotated[list[a.ApprovalOption], Meta(max_length=10)] = field(default_factory=list)
-    required_role: Annotated[str, Meta(pattern="^(contributor|approver|maintainer|owner)$")] = "approver"
+    required_role: Annotated[str, Meta(pattern=r"^(contributor|approver|maintainer|owner)$(?!\n)")] = "approver"
     quorum: Annotated[int, Meta(ge=1, le=10)] = 1
     expires_in_s: Annotated[int, Meta(ge=1, le=2_592_000)] | None = None
 
@@ -259,7 +271,7 @@ class ApprovalResolved(Inbound):
     """
 
     approval_id: Key
-    state: Annotated[str, Meta(pattern="^(cancelled|superseded|applied)$")]
+    state: Annotated[str, Meta(pattern=r"^(cancelled|superseded|applied)$(?!\n)")]
     reason: Short = ""
 
 
@@ -267,7 +279,7 @@ class FeedbackResponse(Inbound):
     """``user_feedback_response``: what became of a person's feedback; ``feedbackId`` is AutoCode's."""
 
     feedback_id: Key
-    state: Annotated[str, Meta(pattern="^(consumed|applied|rejected|failed)$")]
+    state: Annotated[str, Meta(pattern=r"^(consumed|applied|rejected|failed)$(?!\n)")]
     by_run_id: Key | None = None
     note: Short = ""
     effects: Annotated[list[a.FeedbackEffect], Meta(max_length=50)] = field(default_factory=list)
@@ -403,7 +415,7 @@ class PlatformMessage(Inbound):
     platform: Name
     channel_id: Name
     external_id: Name
-    direction: Annotated[str, Meta(pattern="^(in|out)$")]
+    direction: Annotated[str, Meta(pattern=r"^(in|out)$(?!\n)")]
     author: Name
     content: Text
 
@@ -451,99 +463,4 @@ INBOUND: dict[str, type[Inbound | Usage]] = {
     "notification": Notification,
     "platform_message": PlatformMessage,
     "status_report": StatusReport,
-}
-
-
-class Outbound(Struct):
-    """Base of what AutoCode sends; each is an outbox row, its ``id`` on the envelope is the outbox id."""
-
-
-class ProjectUpdate(Outbound):
-    """``project_update``: the project as it is now; a newer one may replace it while the link is down.
-
-    Sent when a project starts, changes, or its members or tasks were changed by people. ``tasks`` is the whole board.
-    An agents-server begins to work on a project when ``project.status`` is ``inProgress``.
-    """
-
-    project: p.ProjectView
-    tasks: list[p.TaskView] = field(default_factory=list)
-
-
-class UserFeedback(Outbound):
-    """``user_feedback``."""
-
-    feedback_id: str
-    author: p.ActorRef
-    content: str
-    target: a.FeedbackTarget
-    mode: a.FeedbackMode
-    rating: int | None
-    created_at: str
-    expires_at: str | None
-
-
-class Chat(Outbound):
-    """``chat``: a person's message; ``agentId`` null means whoever answers.
-
-    ``onBusy`` reject, queue, interrupt or steer.
-    """
-
-    message_id: str
-    author: p.ActorRef
-    content: str
-    agent_id: str | None = None
-    reply_to_id: str | None = None
-    on_busy: str = "queue"
-    attachments: list[p.AttachmentView] = field(default_factory=list)
-
-
-class Cancel(Outbound):
-    """``cancel``: a run, an agent's run, or (both null) every run of the project. ``mode`` soft or hard."""
-
-    by: p.ActorRef
-    run_id: str | None = None
-    agent_id: str | None = None
-    mode: str = "soft"
-    reason: str = ""
-
-
-class ApprovalResponse(Outbound):
-    """``approval_response``.
-
-    ``decision`` approve, reject, edit, or expired; ``argsDigest`` is that of the decided arguments.
-    """
-
-    approval_id: str
-    decision: str
-    args_digest: str
-    source: str
-    run_id: str | None = None
-    tool_call_id: str | None = None
-    by: p.ActorRef | None = None
-    reason: str = ""
-    edited_args: dict[str, Any] | None = None
-
-
-class SyncProject(Struct):
-    """What AutoCode believes is open in one project."""
-
-    guid: str
-    status: p.ProjectStatus
-    open_run_ids: list[str]
-    pending_approval_ids: list[str]
-
-
-class ProjectStatusSync(Outbound):
-    """``project_status_sync``: on every connect and every few minutes; the answer is ``status_report``s."""
-
-    projects: list[SyncProject]
-
-
-OUTBOUND: dict[str, type[Outbound]] = {
-    "project_update": ProjectUpdate,
-    "user_feedback": UserFeedback,
-    "chat": Chat,
-    "cancel": Cancel,
-    "approval_response": ApprovalResponse,
-    "project_status_sync": ProjectStatusSync,
 }

@@ -45,8 +45,8 @@ def exception_handler(raised: Exception, context: dict[str, Any]) -> Response | 
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(max(1, -(-error.retry_after_ms // 1000)))
-    if isinstance(raised, exceptions.APIException) and (wanted := getattr(raised, "auth_header", None)):
-        headers["WWW-Authenticate"] = wanted
+    if status == 401:
+        headers["WWW-Authenticate"] = getattr(raised, "auth_header", None) or "Bearer"
     return Response(error_body(error), status=status, headers=headers)
 
 
@@ -74,7 +74,8 @@ def _from_framework(raised: exceptions.APIException) -> AutoCodeError:  # noqa: 
         case exceptions.ParseError():
             return errors.MalformedJson()
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
-            return errors.NotAuthenticated()
+            cause = raised.__cause__
+            return cause if isinstance(cause, errors.NotAuthenticated) else errors.NotAuthenticated()
         case exceptions.PermissionDenied():
             return errors.Forbidden(str(raised.detail))
         case exceptions.NotFound():

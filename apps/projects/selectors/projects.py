@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -59,3 +59,8 @@ def messages_of(guid: UUID | str) -> QuerySet[Message]:
 def active_guids() -> list[str]:
     """Return the public keys of all projects that are not archived."""
     return [str(guid) for guid in Project.objects.exclude(status="archived").values_list("guid", flat=True)]
+
+
+def existing_guids(guids: Collection[UUID]) -> set[UUID]:
+    """Return those of ``guids`` that are projects. One query."""
+    return set(Project.objects.filter(guid__in=guids).values_list("guid", flat=True))

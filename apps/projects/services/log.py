@@ -10,6 +10,7 @@ import contextvars
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -24,8 +25,8 @@ from apps.core.ids import uuid7
 from apps.projects.events import ActorRef, ProjectStatus
 from apps.projects.models import Membership, Project, ProjectEvent
 from apps.projects.permissions import Role, may
-from apps.projects.records import LoggedEvent
-from apps.projects.signals import event_committed, event_recorded
+from apps.projects.records import Ephemeral, LoggedEvent
+from apps.projects.signals import ephemeral_emitted, event_committed, event_recorded
 
 logger = logging.getLogger(__name__)
 _KEPT_BY_SAVEPOINTS = ("name", "description", "brief", "status", "status_reason", "locks_version", "task_counter")
@@ -41,6 +42,7 @@ class ProjectLog:
         self.actor = actor
         self._pending: list[tuple[LoggedEvent, ProjectEvent]] = []
         self._roles: dict[str, Role | None] = {}
+        self._news: list[Ephemeral] = []
 
     @property
     def next_seq(self) -> int:
@@ -83,6 +85,15 @@ class ProjectLog:
         self._pending.append((event, stored))
         event_recorded.send(sender=ProjectLog, log=self, event=event, payload=payload)
         return event
+
+    def emit(self, news: Ephemeral) -> None:
+        """Send news that is not stored, after the commit and after all events of this transaction."""
+        self._news.append(news)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether ``emit`` was called: an event recorded from now on would be sent before news that is older."""
+        return bool(self._news)
 
     def role_of(self, actor: Actor) -> Role | None:
         """Return the actor's role in this project, or None for no member. One query an actor and transaction."""
@@ -133,13 +144,14 @@ class ProjectLog:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo this block alone, rows and events, when it raises. For batches in which one message may be bad."""
-        mark, seq = len(self._pending), self.project.last_seq
+        mark, news, seq = len(self._pending), len(self._news), self.project.last_seq
         fields = {name: getattr(self.project, name) for name in _KEPT_BY_SAVEPOINTS}
         try:
             with transaction.atomic():
                 yield
         except BaseException:
             del self._pending[mark:]
+            del self._news[news:]
             self.project.last_seq = seq
             for name, value in fields.items():
                 setattr(self.project, name, value)
@@ -153,11 +165,13 @@ class ProjectLog:
 
     def _announce(self) -> None:
         events = [event for event, _ in self._pending]
-        if not events:
-            return
-        results = event_committed.send_robust(
-            sender=ProjectLog, project_id=self.project.pk, guid=str(self.project.guid), events=events
-        )
+        results: list[tuple[Any, Any]] = []
+        if events:
+            results += event_committed.send_robust(
+                sender=ProjectLog, project_id=self.project.pk, guid=str(self.project.guid), events=events
+            )
+        for news in self._news:
+            results += ephemeral_emitted.send_robust(sender=ProjectLog, news=news)
         for receiver, outcome in results:
             if isinstance(outcome, Exception):
                 logger.error("receiver %s failed", receiver, exc_info=outcome)

@@ -34,10 +34,13 @@ _BY_PEOPLE = frozenset(
 class ProjectService(Service):
     """Creates and changes projects."""
 
-    def create(self, *, name: str, description: str = "", brief: str = "", start: bool = False) -> Project:
+    def create(
+        self, *, name: str, description: str = "", brief: str = "", start: bool = False, guid: UUID | None = None
+    ) -> Project:
         """Make a project whose owner is the acting person; its log begins with ``project_updated``.
 
-        With ``start`` it is in progress at once, so that the agents begin. ``name`` at most 120 characters.
+        With ``start`` it is in progress at once, so that the agents begin. ``name`` at most 120 characters. ``guid`` is for
+        projects that must be found again under a known key (the demo's).
         Raises ``Forbidden`` for an actor who is no person, ``InvalidField``.
         """
         if self.actor.kind is not ActorKind.PERSON:
@@ -46,7 +49,7 @@ class ProjectService(Service):
         with transaction.atomic():
             project = Project.objects.create(
                 id=project_id,
-                guid=uuid7(),
+                guid=guid or uuid7(),
                 name=text(name, field="name", longest=NAME).strip(),
                 description=text(description, field="description", longest=DESCRIPTION, blank=True),
                 brief=text(brief, field="brief", longest=BRIEF, blank=True),

@@ -14,7 +14,7 @@ THROTTLE_RATES: dict[str, str | None] = {"anon": "60/min", "user": "1200/min", "
 REST_FRAMEWORK: dict[str, Any] = {
     # The token first: its WWW-Authenticate header is what turns "not logged in" into 401 instead of 403.
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "apps.accounts.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -32,6 +32,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "rest_framework.throttling.ScopedRateThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
+    "NUM_PROXIES": 0,  # throttles go by REMOTE_ADDR, which the server sets: anybody can write X-Forwarded-For
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
@@ -58,6 +59,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v[0-9]+",
     "COMPONENT_SPLIT_REQUEST": True,
+    "OAS_VERSION": "3.1.0",  # the first that is JSON Schema, which is what msgspec writes
+    "POSTPROCESSING_HOOKS": ["apps.accounts.api.openapi.complete"],
     # Our own copies of Swagger's files, so that the page works offline and under the content policy.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

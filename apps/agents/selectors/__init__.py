@@ -1,0 +1,1 @@
+"""Reads. No selector writes."""

@@ -1,0 +1,51 @@
+"""What time does: questions and feedback expire, locks end, old receipts and settled promises go."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+
+from apps.agents.models import Approval, DeadLetter, Feedback, InboxReceipt, OutboxMessage
+from apps.agents.services.approvals import ApprovalService
+from apps.agents.services.feedback import FeedbackService
+from apps.core import clock
+from apps.core.actor import SYSTEM
+from apps.projects.models import FileLock
+from apps.projects.services.locks import FileLockService
+
+logger = logging.getLogger(__name__)
+
+KEPT = dt.timedelta(days=7)
+"""How long a repeat of an agents-server's message is recognised, and a settled promise is kept for the admin."""
+LETTERS_KEPT = dt.timedelta(days=30)
+PRUNE_AT_ONCE = 1_000
+"""Rows removed in one call, so that upkeep never holds the database."""
+
+
+def run_once() -> int:
+    """Do what is due; return how many projects and rows were touched. Cheap when nothing is; safe to run twice at once."""
+    now = clock.now()
+    touched = 0
+    for guid in set(Approval.objects.filter(state="pending", expires_at__lte=now).values_list("project__guid", flat=True)):
+        touched += len(ApprovalService(SYSTEM).expire_due(guid=guid))
+    waiting = Feedback.objects.filter(expires_at__lte=now, state__in=["received", "forwarded", "delivered"])
+    for guid in set(waiting.values_list("project__guid", flat=True)):
+        touched += len(FeedbackService(SYSTEM).expire_due(guid=guid))
+    for guid in set(FileLock.objects.filter(expires_at__lte=now).values_list("project__guid", flat=True)):
+        touched += FileLockService(SYSTEM).expire_due(guid=guid) is not None
+    return touched
+
+
+def prune() -> int:
+    """Remove old receipts, settled promises and old dead letters, a bounded number at once; return how many."""
+    before, letters_before = clock.now() - KEPT, clock.now() - LETTERS_KEPT
+    gone = 0
+    for rows in (
+        InboxReceipt.objects.filter(at__lt=before),
+        OutboxMessage.objects.filter(settled_at__lt=before, state__in=["acked", "dropped"]),
+        DeadLetter.objects.filter(at__lt=letters_before),
+    ):
+        old = list(rows.values_list("pk", flat=True)[:PRUNE_AT_ONCE])
+        if old:
+            gone += rows.model._default_manager.filter(pk__in=old).delete()[0]  # noqa: SLF001 - Django's documented name
+    return gone

@@ -1,0 +1,57 @@
+"""A frame on its way to viewers: encoded once, shared by all of them. Pure."""
+
+from __future__ import annotations
+
+from apps.realtime.coalescing import Piece, merge
+from apps.realtime.protocol import piece_frame
+
+
+class Frame:
+    """One envelope. ``data`` is its JSON in UTF-8; ``text`` the same as ASGI servers want it, made at first use.
+
+    Frames of news that is never stored know their ``piece``, so that pending ones of one key can merge.
+    """
+
+    __slots__ = ("_data", "_text", "guid", "piece", "size")
+
+    def __init__(self, data: bytes, *, guid: str = "", piece: Piece | None = None) -> None:
+        self._data: bytes | None = data
+        self._text: str | None = None
+        self.guid = guid
+        self.piece = piece
+        self.size = len(data)
+
+    @property
+    def data(self) -> bytes:
+        """The envelope's JSON, UTF-8."""
+        if self._data is None:
+            assert self.piece is not None  # noqa: S101 - only merged frames come without data
+            self._data = piece_frame(self.guid, self.piece)
+        return self._data
+
+    @property
+    def text(self) -> str:
+        """The envelope's JSON as text."""
+        if self._text is None:
+            self._text = self.data.decode()
+        return self._text
+
+    def merged(self, later: Frame) -> Frame | None:
+        """Return one frame that does what this and then ``later`` do, or None. Encoded only if it is ever sent."""
+        if self.piece is None or later.piece is None or self.piece.key != later.piece.key:
+            return None
+        piece = merge(self.piece, later.piece)
+        if piece is None:
+            return None
+        if piece is later.piece:
+            return later
+        frame = Frame.__new__(Frame)
+        frame._data = frame._text = None  # noqa: SLF001 - its own constructor
+        frame.guid, frame.piece = self.guid, piece
+        frame.size = self.size + later.size  # a little too much: the envelope counts twice
+        return frame
+
+
+def of_piece(guid: str, piece: Piece) -> Frame:
+    """Return the frame of ``piece``, encoded."""
+    return Frame(piece_frame(guid, piece), guid=guid, piece=piece)

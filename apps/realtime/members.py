@@ -1,0 +1,83 @@
+"""Who is present, folded from one entry a connection to one member a user. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from apps.realtime.events import Focus, PresenceMember
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One connection's presence in one room. ``expires`` and ``typing_until`` are Unix times in seconds."""
+
+    user_id: str
+    username: str
+    role: str
+    since: str
+    expires: float
+    panes: list[str] | None = None
+    agent_id: str | None = None
+    focused: float = 0.0
+    """When the focus was told; the newest tab's one is shown."""
+    typing_until: float = 0.0
+
+
+def members_of(entries: Iterable[Entry], now: float) -> dict[str, PresenceMember]:
+    """Return the members by user id; expired entries do not count.
+
+    Somebody whose tabs all tell an empty list of panes is idle.
+    """
+    by_user: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.expires > now:
+            by_user.setdefault(entry.user_id, []).append(entry)
+    return {user_id: _member(tabs, now) for user_id, tabs in by_user.items()}
+
+
+def _member(tabs: list[Entry], now: float) -> PresenceMember:
+    told = [tab for tab in tabs if tab.panes is not None]
+    latest = max(told, key=lambda tab: (bool(tab.panes), tab.focused), default=None)
+    newest = max(tabs, key=lambda tab: tab.since)
+    return PresenceMember(
+        user_id=newest.user_id,
+        username=newest.username,
+        role=newest.role,
+        tabs=len(tabs),
+        state="idle" if all(tab.panes == [] for tab in tabs) else "active",
+        since=min(tab.since for tab in tabs),
+        focus=Focus(panes=latest.panes or [], agent_id=latest.agent_id) if latest else None,
+        typing=any(tab.typing_until > now for tab in tabs),
+    )
+
+
+class Members:
+    """The members of one room as this process last heard."""
+
+    def __init__(self) -> None:
+        self._by_user: dict[str, dict[str, Any]] = {}
+
+    def apply(self, diff: dict[str, Any]) -> None:
+        """Apply the data of a ``presence_diff``."""
+        for user_id in diff["left"]:
+            self._by_user.pop(user_id, None)
+        for member in diff["joined"]:
+            self._by_user[member["userId"]] = member
+
+    def replace(self, members: dict[str, PresenceMember]) -> dict[str, Any] | None:
+        """Take what the store says; return the difference as the data of a ``presence_diff``, or None."""
+        now = {user_id: msgspec.to_builtins(member) for user_id, member in members.items()}
+        joined = [member for user_id, member in now.items() if self._by_user.get(user_id) != member]
+        left = [user_id for user_id in self._by_user if user_id not in now]
+        self._by_user = now
+        return {"joined": joined, "left": left} if joined or left else None
+
+    def get(self, user_id: str) -> dict[str, Any] | None:
+        """Return one member as it is on the wire, or None."""
+        return self._by_user.get(user_id)
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return all members as they are on the wire, the longest present first."""
+        return sorted(self._by_user.values(), key=lambda member: (member["since"], member["userId"]))

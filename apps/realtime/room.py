@@ -1,0 +1,275 @@
+"""One project seen live in this process: the order of its events, what is live besides, and who looks.
+
+The room never trusts the channel layer: what arrives is put in order by the cursor, what is missing is read from the log,
+and a log that is another one (epoch) or was cut starts the room anew. Everything here runs in one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from apps.core import clock
+from apps.core.events import event_type
+from apps.projects.aio import in_thread
+from apps.projects.records import LoggedEvent, Position
+from apps.projects.selectors.events import positions, read_events
+from apps.realtime import metrics
+from apps.realtime.coalescing import ENDING, Kept, Piece, Shape
+from apps.realtime.config import config
+from apps.realtime.cursor import Cursor
+from apps.realtime.frames import Frame, of_piece
+from apps.realtime.members import Members
+from apps.realtime.protocol import event_frame
+from apps.realtime.viewers import Viewer
+
+logger = logging.getLogger(__name__)
+
+RING_EVENTS: Final = 256
+RING_BYTES: Final = 1_048_576
+BATCH: Final = 500  # events in one read of the log
+HELD: Final = 1_000  # pieces that wait behind a hole
+ENDED: Final = 512  # streams whose end is remembered, so that a late piece cannot begin them again
+RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+Item = tuple[str, Frame]
+
+
+class Room:
+    """See the module."""
+
+    def __init__(self, project_id: UUID, guid: str) -> None:
+        self.project_id = project_id
+        self.guid = guid
+        self.epoch = ""
+        self.access_version = 0
+        self.cursor: Cursor[Item] = Cursor(0)
+        self.viewers: set[Viewer] = set()
+        self.kept = Kept()
+        self.members = Members()
+        self.subscribed = False
+        self.opened = asyncio.Event()
+        self.idle_since = clock.monotonic()
+        self._early: list[tuple[int, Item]] | None = []
+        self._ring: deque[tuple[int, Frame]] = deque()
+        self._ring_bytes = 0
+        self._held: list[Piece] = []
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._repair: asyncio.Task[None] | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def open_at(self, position: Position) -> None:
+        """Begin at this position of the log; what arrived meanwhile is put in order after it."""
+        self.epoch = position.epoch
+        self.access_version = position.access_version
+        self.cursor.reset(position.last_seq)
+        early, self._early = self._early or [], None
+        self.opened.set()
+        self._take(early)
+
+    def close(self) -> None:
+        """Forget everything; nobody looks any more."""
+        if self._repair is not None:
+            self._repair.cancel()
+        self._wake_waiters()
+
+    def attach(self, viewer: Viewer, seq: int) -> None:
+        """Let ``viewer``, who has everything up to ``seq``, see what follows."""
+        viewer.seq = seq
+        self.viewers.add(viewer)
+
+    def detach(self, viewer: Viewer) -> None:
+        """Let the viewer see nothing more. Does nothing when it is not attached."""
+        self.viewers.discard(viewer)
+        if not self.viewers:
+            self.idle_since = clock.monotonic()
+
+    # --- durable events -----------------------------------------------------------------------------------------
+
+    def take_events(self, events: Sequence[Sequence[Any]]) -> None:
+        """Take events from the channel layer: ``(seq, type, envelope as bytes)``, in any order, perhaps seen before."""
+        items = [(seq, (type_, Frame(data, guid=self.guid))) for seq, type_, data in events]
+        if self._early is not None:
+            self._early.extend(items[:HELD])
+            return
+        self._take(items)
+
+    def _take(self, items: Iterable[tuple[int, Item]]) -> None:
+        ready = self.cursor.offer(items)
+        if ready:
+            self._deliver(ready)
+        if self.cursor.behind:
+            self._start_repair()
+
+    def _deliver(self, ready: list[tuple[int, Item]]) -> None:
+        for seq, (_, frame) in ready:
+            self._ring.append((seq, frame))
+            self._ring_bytes += frame.size
+        while self._ring and (len(self._ring) > RING_EVENTS or self._ring_bytes > RING_BYTES):
+            self._ring_bytes -= self._ring.popleft()[1].size
+        for _, (type_, frame) in ready:
+            if type_ in ENDING:
+                self._end(type_, frame)
+        rows = [(seq, event_type(type_).topic, frame) for seq, (type_, frame) in ready]
+        last = rows[-1][0]
+        for viewer in list(self.viewers):
+            if viewer.seq >= last:
+                continue
+            put, seen = viewer.owner.put, viewer.seq
+            for seq, topic, frame in rows:
+                if seq > seen and viewer.wants_event(topic):
+                    put(frame)
+            viewer.seq = last
+        self._wake_waiters()
+
+    def _end(self, type_: str, frame: Frame) -> None:
+        """Forget what this event ends; remember that it ended."""
+        data = msgspec.json.decode(frame.data)["data"]
+        ended = self.kept.ended_by(type_, data)
+        if type_ not in {"usage", "agent_status_update"}:
+            for key in ended:
+                self._ended[key] = None
+            if type_ == "done":
+                self._ended[f"run:{data['runId']}"] = None
+            while len(self._ended) > ENDED:
+                self._ended.popitem(last=False)
+        self.kept.drop(ended)
+
+    def frames_after(self, seq: int) -> list[Frame] | None:
+        """Return the frames after ``seq`` up to the cursor, or None when memory does not go back that far."""
+        if seq >= self.cursor.seq:
+            return []
+        if not self._ring or self._ring[0][0] > seq + 1:
+            return None
+        return [frame for at, frame in self._ring if at > seq]
+
+    async def moved(self, seq: int, timeout: float) -> None:
+        """Return when the cursor is beyond ``seq``, or after ``timeout`` seconds."""
+        if self.cursor.seq > seq:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await asyncio.wait_for(waiter, timeout)
+        except TimeoutError:
+            return
+        finally:
+            self._waiters.discard(waiter)
+
+    def _wake_waiters(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # --- repair -------------------------------------------------------------------------------------------------
+
+    def notice(self, position: Position) -> None:
+        """Compare with the log's position, as read a moment ago."""
+        if self._early is not None:
+            return
+        if position.epoch != self.epoch or position.last_seq < self.cursor.seq - HELD:
+            self.restart(position, "epoch_changed")
+            return
+        self.cursor.notice(position.last_seq)
+        if self.cursor.behind:
+            self._start_repair()
+
+    def _start_repair(self) -> None:
+        if self._repair is None or self._repair.done():
+            self._repair = asyncio.create_task(self._mend(), name=f"repair {self.guid}")
+
+    async def _mend(self) -> None:
+        """Wait a moment for the missing event, then read the log until nothing is missing."""
+        await asyncio.sleep(config().hole_wait_ms / 1000)
+        how, attempt = "late", 0
+        while self.cursor.behind:
+            how = "log"
+            try:
+                await self._read_missing()
+                attempt = 0
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                logger.exception("the log of room %s cannot be read", self.guid)
+                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                attempt += 1
+        metrics.REPAIRS.labels(how).inc()
+        self._release()
+
+    async def _read_missing(self) -> None:
+        after, top = self.cursor.seq, self.cursor.top
+        events = await in_thread(read_events, self.project_id, after=after, limit=BATCH)
+        if self.cursor.seq > after:
+            return  # it arrived after all
+        if events and events[0].seq == after + 1:
+            self.take_events([(event.seq, event.type, event_frame(self.guid, event)) for event in events])
+            return
+        # The log does not hold what should follow: it was cut, replaced, or the broadcast was of nothing.
+        position = (await in_thread(positions, [self.project_id])).get(self.project_id)
+        if position is None:
+            self.cursor.reset(after)
+        elif position.epoch != self.epoch or position.last_seq < after:
+            self.restart(position, "epoch_changed")
+        elif position.first_seq > after + 1:
+            self.restart(position, "trimmed")
+        elif position.last_seq == after < top:
+            self.cursor.reset(after)  # a broadcast of what never was
+        else:
+            await asyncio.sleep(0.05)  # committed between the two reads
+
+    def restart(self, position: Position, reason: str) -> None:
+        """Start anew at ``position``; every viewer has to join again."""
+        logger.warning("room %s starts anew (%s) at %s", self.guid, reason, position.last_seq)
+        metrics.REPAIRS.labels("restart").inc()
+        self.epoch = position.epoch
+        self.cursor.reset(position.last_seq)
+        self._ring.clear()
+        self._ring_bytes = 0
+        viewers, self.viewers = list(self.viewers), set()
+        for viewer in viewers:
+            viewer.owner.position_lost(viewer, reason)
+        self._wake_waiters()
+
+    # --- what is live besides -----------------------------------------------------------------------------------
+
+    def take_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Take news that is never stored. Behind a hole it waits, so that it does not overtake what it follows."""
+        if self.cursor.behind and len(self._held) < HELD:
+            self._held.extend(pieces)
+            return
+        for piece in pieces:
+            self._pass_on(piece)
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for piece in held:
+            self._pass_on(piece)
+
+    def _pass_on(self, piece: Piece) -> None:
+        if piece.key in self._ended or f"run:{piece.data.get('runId')}" in self._ended:
+            return
+        if piece.shape is Shape.MEMBERS:
+            self.members.apply(piece.data)
+        self.kept.add(piece)
+        frame, topic = of_piece(self.guid, piece), event_type(piece.type).topic
+        for viewer in list(self.viewers):
+            if viewer.wants_piece(topic):
+                viewer.owner.put(frame)
+
+    def live_frames(self, viewer: Viewer) -> list[Frame]:
+        """Return what a newcomer needs besides the log: texts so far and latest values."""
+        return [
+            of_piece(self.guid, piece)
+            for piece in self.kept.pieces()
+            if viewer.wants_piece(event_type(piece.type).topic)
+        ]
+
+

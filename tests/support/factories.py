@@ -1,0 +1,43 @@
+"""Rows that tests start from, made by the services themselves."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from django.contrib.auth import get_user_model
+
+from apps.accounts.models import User
+from apps.core.actor import SYSTEM, Actor
+from apps.projects.models import Project
+from apps.projects.permissions import Role
+from apps.projects.services.members import MembershipService
+from apps.projects.services.projects import ProjectService
+
+_numbers = itertools.count(1)
+
+
+def a_person(username: str = "", **fields: Any) -> User:
+    """Return a new person with the password ``secret-pass``."""
+    username = username or f"person{next(_numbers)}"
+    return get_user_model().objects.create_user(username=username, password="secret-pass", **fields)
+
+
+def a_project(owner: User | None = None, *, name: str = "Shop", start: bool = True, **fields: Any) -> Project:
+    """Return a new project in progress; its owner is a new person unless given."""
+    owner = owner or a_person()
+    return ProjectService(owner.actor).create(name=name, start=start, **fields)
+
+
+def a_member(project: Project, role: str | Role = Role.CONTRIBUTOR, username: str = "") -> User:
+    """Return a new person who is a member of the project in this role."""
+    person = a_person(username)
+    role = Role.from_word(role) if isinstance(role, str) else role
+    MembershipService(owner_of(project)).add(guid=project.guid, username=person.username, role=role)
+    return person
+
+
+def owner_of(project: Project) -> Actor:
+    """Return the project's owner as an actor."""
+    owner = project.members.filter(memberships__role=Role.OWNER.word).first()
+    return owner.actor if owner else SYSTEM  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 
@@ -17,9 +18,9 @@ def kept_secret(path: Path, *, random_bytes: int = 48) -> str:
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
     # Written beside and linked into place: link() refuses an existing name and never shows a half-written file.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    draft = Path(name)
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(random_bytes) + "\n")
         try:

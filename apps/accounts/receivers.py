@@ -1,7 +1,7 @@
 """A password that changes and a user who is switched off end every open access, whoever did it and wherever.
 
-As signals of the model and not only in ``AccountService``: Django's own password form, its ``changepassword`` command and the
-admin save users too.
+As signals of the model and not only in ``AccountService``: Django's own password form, its ``changepassword`` command
+and the admin save users too.
 """
 
 from __future__ import annotations

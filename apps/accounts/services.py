@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.hashers import make_password
@@ -41,8 +42,8 @@ class AccountService:
     def ensure_people(self, people: Iterable[Person], *, password: str) -> dict[str, Actor]:
         """Make those of ``people`` who are missing, all with ``password``, and return all of them by username.
 
-        Who exists keeps everything but the password, and that too when the first one's is ``password`` already: a check costs
-        a quarter of a second. One query when there is nothing to do.
+        Who exists keeps everything but the password, and that too when the first one's is ``password`` already: a check
+        costs a quarter of a second. One query when there is nothing to do.
         """
         wanted = {person.username: person for person in people}
         found = {user.username: user for user in User.objects.filter(username__in=wanted)}
@@ -154,8 +155,8 @@ class TokenService:
         return refresh, user
 
     def _use_up(self, refresh: RefreshToken) -> None:
-        _, first = refresh.blacklist()
-        if not first:
+        used_up: Any = refresh.blacklist()  # annotated as the row; it is what get_or_create returns
+        if not used_up[1]:
             raise NotAuthenticated("The token was used before.")
 
 

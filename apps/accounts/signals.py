@@ -1,7 +1,7 @@
 """What accounts tell the apps above them.
 
-``access_ended``  after the commit; arguments ``user_id`` (str) and ``reason`` (password, deactivated, ended or deleted):
-                  every open access of that user is over. Accounts know no rooms; ``apps.projects.receivers`` passes it on.
+``access_ended``  after the commit; arguments ``user_id`` (str) and ``reason`` (password, deactivated, ended, deleted):
+                  every open access of that user is over. Accounts know no rooms; ``apps.projects.receivers`` does.
 """
 
 from functools import partial

@@ -1,6 +1,7 @@
 """Whether this process should get new work: what is registered here must answer, and nobody may have said "draining".
 
-Each part that a process needs registers a check; ``/readyz`` asks them all. Knows asyncio; knows neither what is checked nor HTTP.
+Each part that a process needs registers a check; ``/readyz`` asks them all. Knows asyncio; knows neither what is
+checked nor HTTP.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def is_draining() -> bool:
 
 
 async def report(*, patience: float = PATIENCE_S) -> dict[str, str]:
-    """Return every registered part with ``ok``, ``failed`` or ``slow``, all asked at once within ``patience`` seconds."""
+    """Ask every registered part at once; return ``ok``, ``failed`` or (after ``patience`` s) ``slow`` for each."""
     names = list(_checks)
     return dict(zip(names, await asyncio.gather(*(_ask(name, patience) for name in names)), strict=True))
 

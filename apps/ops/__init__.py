@@ -1,0 +1,1 @@
+"""Operations: health, the demo, upkeep, checks of the configuration."""

@@ -28,7 +28,7 @@ def separate_link_needs_redis(**_: Any) -> list[CheckMessage]:
     if settings.AUTOCODE_AGENTS_LINK == "separate" and not settings.AUTOCODE_REDIS_URL:
         return [
             Warning(
-                "The link runs in a process of its own without Redis: its events reach rooms late and its streams never.",
+                "The link runs in a process of its own without Redis: its events come late and its streams never.",
                 hint="Set AUTOCODE_REDIS_URL, or AUTOCODE_AGENTS_LINK=embedded.",
                 id="autocode.W001",
             )
@@ -42,8 +42,8 @@ def several_processes_need_redis(**_: Any) -> list[CheckMessage]:
     if not settings.AUTOCODE_REDIS_URL:
         return [
             Info(
-                "AUTOCODE_REDIS_URL is empty: this serves one process only. Broadcasts, presence and throttles of a second one"
-                " would not meet.",
+                "AUTOCODE_REDIS_URL is empty: this serves one process only. Broadcasts, presence and throttles of a"
+                " second one would not meet.",
                 hint="Set AUTOCODE_REDIS_URL before starting more than one server process.",
                 id="autocode.I001",
             )

@@ -39,7 +39,7 @@ class Sample:
 
     @property
     def guid(self) -> UUID:
-        """The same on every machine, so that a second run finds what the first one made, whatever it is called by then."""
+        """The same everywhere, so that a second run finds what the first one made, whatever it is called by then."""
         return uuid5(NAMESPACE_DNS, f"{self.slug}.demo.autocode")
 
 
@@ -48,23 +48,24 @@ SAMPLES: Final = (
         "to-do-api",
         "To-do API",
         "A small web service that keeps a to-do list.",
-        "Build a REST API for a to-do list: list, create, change, complete and delete items, kept in SQLite, with the standard"
-        " library alone. Every item has a title and a state. Wrong input gets a clear error. Write tests and a short README.",
+        "Build a REST API for a to-do list: list, create, change, complete and delete items, kept in SQLite, with the"
+        " standard library alone. Every item has a title and a state. Wrong input gets a clear error. Write tests and a"
+        " short README.",
         start=True,
     ),
     Sample(
         "table-formatter",
         "Table formatter",
         "Makes the columns of Markdown tables line up.",
-        "Write a Markdown table formatter: it reads Markdown from standard input, lines up the columns of every table in it and"
-        " leaves everything else as it was. Keep the alignment marks. Write tests and a short README.",
+        "Write a Markdown table formatter: it reads Markdown from standard input, lines up the columns of every table"
+        " in it and leaves everything else as it was. Keep the alignment marks. Write tests and a short README.",
     ),
     Sample(
         "bug-118",
         "Bug 118",
         "Durations are wrong around midnight.",
-        "Fix a bug in this package: durations that span midnight come out negative. Reproduce it with a failing test first,"
-        " then fix it with the smallest change that makes the test pass, and say what was wrong.",
+        "Fix a bug in this package: durations that span midnight come out negative. Reproduce it with a failing test"
+        " first, then fix it with the smallest change that makes the test pass, and say what was wrong.",
     ),
 )
 

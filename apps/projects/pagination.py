@@ -46,7 +46,7 @@ class CursorPage(CursorPagination):
         return min(int(given), self.max_page_size)
 
     def paginate_queryset(
-        self, queryset: QuerySet[Any, Any], request: Request, view: APIView | None = None
+        self, queryset: QuerySet[Any, Any] | Sequence[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
         """Return the rows of the page. Raises ``InvalidField`` for a cursor that was not made here."""
         try:
@@ -63,7 +63,7 @@ class CursorPage(CursorPagination):
 def page_of(
     rows: QuerySet[M], request: Request, *, order: Sequence[str], shown: Callable[[M], dict[str, Any]]
 ) -> Response:
-    """Return the page of ``rows`` that ``request`` asks for; the first of ``order`` should be unique within the list."""
+    """Return the page of ``rows`` that ``request`` asks for; the first of ``order`` should be unique."""
     paginator = CursorPage()
     paginator.ordering = tuple(order)  # type: ignore[assignment] # stubs: str; a tuple is what it becomes
     found = paginator.paginate_queryset(rows, request)

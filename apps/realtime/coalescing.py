@@ -47,8 +47,8 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
 
 
 KEY_FIELDS: dict[str, tuple[str, ...]] = {
-    "message": ("messageId",),
-    "thinking": ("messageId",),
+    "message": ("runId", "messageId"),
+    "thinking": ("runId", "messageId"),
     "tool_output": ("runId", "toolCallId"),
     "log": ("runId", "toolCallId", "source", "level"),
     "usage": ("runId",),

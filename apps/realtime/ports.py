@@ -6,13 +6,19 @@ The broadcaster plugs itself in when the app starts; until then nothing is publi
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from apps.realtime.coalescing import Piece
 
 
 class Publisher(Protocol):
-    """How news of this process reaches all processes. All methods return at once, in any thread."""
+    """How news of this process reaches all processes. All methods return at once, in any thread.
+
+    ``fallback`` takes the messages that the layer does not: whoever serves rooms in the attached loop sets it.
+    """
+
+    fallback: Callable[[dict[str, Any]], None] | None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on send from ``loop``: the server's, which lives as long as the process."""
@@ -23,8 +29,13 @@ class Publisher(Protocol):
     def wanted(self, guid: str) -> None:
         """Ask whoever publishes streams of this room for the text so far and the latest values."""
 
+    def answer(self, guid: str) -> None:
+        """Answer such a question with what this process publishes."""
+
 
 class _Nobody:
+    fallback: Callable[[dict[str, Any]], None] | None = None
+
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Do nothing."""
 
@@ -32,6 +43,9 @@ class _Nobody:
         """Do nothing."""
 
     def wanted(self, guid: str) -> None:
+        """Do nothing."""
+
+    def answer(self, guid: str) -> None:
         """Do nothing."""
 
 

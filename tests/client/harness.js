@@ -182,6 +182,12 @@ export class World {
     };
   }
 
+  /** Wait for the next attempt, however long the backoff has become, and let it through. */
+  async redial() {
+    for (let i = 0; i < 700 && this.socket.readyState !== 0; i += 1) await this.advance(100);
+    this.socket.accept();
+  }
+
   /** A client that is connected and in one room. */
   static async inRoom(options = {}, joined = {}) {
     const world = new World(options);

@@ -1,7 +1,7 @@
 """The description of the REST API (OpenAPI 3.1), made from the structs that check the requests and make the answers.
 
-``described`` stands on every method of every view; ``complete`` is drf-spectacular's last step and adds what it cannot know:
-the structs' schemas, and which bodies are required.
+``described`` stands on every method of every view; ``complete`` is drf-spectacular's last step and adds what it cannot
+know: the structs' schemas, and which bodies are required.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """JSON as RFC 8259 has it and nothing looser: what two readers could understand differently is refused.
 
-Refused: duplicate keys, NaN and infinities, integers beyond 53 bits, NUL and lone surrogates in any text, bytes that are not
-UTF-8, more than 1 MiB, deeper than 16 and wider than 200 keys. (PostgreSQL cannot store NUL; SQLite would.)
+Refused: duplicate keys, NaN and infinities, integers beyond 53 bits, NUL and lone surrogates in any text, bytes that
+are not UTF-8, more than 1 MiB, deeper than 16 and wider than 200 keys. (PostgreSQL cannot store NUL; SQLite would.)
 """
 
 from __future__ import annotations

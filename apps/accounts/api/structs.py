@@ -1,4 +1,4 @@
-"""JSON values to structs and back: one declaration gives the check of a request and its page in the API's description."""
+"""JSON values to structs and back: one declaration gives the check of a request and its part of the description."""
 
 from __future__ import annotations
 

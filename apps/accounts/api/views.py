@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Sequence
+from typing import Annotated
 
 from django.contrib.auth import authenticate
 from msgspec import Meta
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import AnonRateThrottle
+from rest_framework.throttling import AnonRateThrottle, BaseThrottle
 
 from apps.accounts.api.base import Endpoint
 from apps.accounts.api.openapi import described
@@ -70,9 +71,9 @@ class MeView(Struct):
 class _TokenEndpoint(Endpoint):
     """Nobody is logged in yet; what counts is in the body. Sessions play no part, so neither does CSRF."""
 
-    authentication_classes: ClassVar[Any] = ()
+    authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_classes: ClassVar[Any] = (AnonRateThrottle,)
+    throttle_classes: Sequence[type[BaseThrottle]] = (AnonRateThrottle,)
 
     def get_authenticate_header(self, request: Request) -> str:
         return "Bearer"
@@ -81,7 +82,7 @@ class _TokenEndpoint(Endpoint):
 class TokenView(_TokenEndpoint):
     """Log in."""
 
-    throttle_classes: ClassVar[Any] = (AddressLoginThrottle, NameLoginThrottle)
+    throttle_classes = (AddressLoginThrottle, NameLoginThrottle)
 
     @described("logIn", takes=Credentials, returns=TokenPair)
     def post(self, request: Request) -> Response:
@@ -90,6 +91,7 @@ class TokenView(_TokenEndpoint):
         user = authenticate(request, username=given.username, password=given.password)
         if not isinstance(user, User):
             raise NotAuthenticated("Username and password do not match.")
+        NameLoginThrottle().forget(given.username)
         access, refresh = TokenService().log_in(user)
         return self.answer(TokenPair(access=access, refresh=refresh))
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from django.db import models
 
 from apps.core import clock
-from apps.core.ids import uuid7
+from apps.core.ids import new_id, uuid7
 from apps.projects.models import Project
 from apps.projects.models.base import WIRE_ID, choices
 
@@ -44,7 +44,10 @@ class OutboxMessage(models.Model):
     data = models.JSONField(null=True, blank=True)
     ref = models.CharField(max_length=WIRE_ID, blank=True, help_text="The feedback, approval or message it carries.")
     state = models.CharField(max_length=10, choices=choices(OutboxState), default=OutboxState.PENDING.value)
-    attempts = models.PositiveSmallIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0, help_text="How often it was sent.")
+    refusals = models.PositiveSmallIntegerField(
+        default=0, help_text="How often it was sent in vain while the link stood: refused for the moment, or not answered."
+    )
     due_at = models.DateTimeField(default=clock.now)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     sent_at = models.DateTimeField(null=True, blank=True)
@@ -111,6 +114,7 @@ class LinkLease(models.Model):
     """One row: which process may hold the link. ``epoch`` rises with each holder; writes of an older one are refused."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    bridge_id = models.CharField(max_length=40, default=new_id, help_text="This installation, as the agents-server knows it.")
     epoch = models.BigIntegerField(default=0)
     holder = models.CharField(max_length=80, blank=True)
     expires_at = models.DateTimeField(default=clock.now)

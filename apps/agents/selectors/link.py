@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Count, Min
 
 from apps.agents import events as a
-from apps.agents.models import DeadLetter, LinkStatus, OutboxMessage
+from apps.agents.models import DeadLetter, LinkLease, LinkStatus, OutboxMessage
 from apps.agents.models.link import OPEN_STATES
 from apps.core import clock
 from apps.projects.selectors.access import as_guid
@@ -30,6 +30,21 @@ class LinkFigures:
     dead_letters: int
 
 
+def link_status() -> LinkStatus:
+    """Return how the link stands; a holder that died without a word has lost it when its lease expired."""
+    status = LinkStatus.objects.first() or LinkStatus(acks=settings.AUTOCODE_AGENTS_ACKS)
+    lease = LinkLease.objects.values_list("expires_at", flat=True).first()
+    if lease is None or lease <= clock.now():
+        status.state = a.LinkState.DOWN.value
+    return status
+
+
+def waiting_counts() -> dict[str, int]:
+    """Return how many promises wait, by project; those with none are left out."""
+    rows = OutboxMessage.objects.filter(state__in=OPEN_STATES).values_list("project__guid").order_by()
+    return {str(guid): count for guid, count in rows.annotate(Count("pk"))}
+
+
 def link_view(guid: UUID | str) -> a.AgentsLink:
     """Return the truth about the link for this project: its state, and how much waits here."""
     return link_views([str(as_guid(guid))])[str(as_guid(guid))]
@@ -37,7 +52,7 @@ def link_view(guid: UUID | str) -> a.AgentsLink:
 
 def link_views(guids: list[str]) -> dict[str, a.AgentsLink]:
     """Return ``link_view`` of many projects with two queries."""
-    status = LinkStatus.objects.first() or LinkStatus(acks=settings.AUTOCODE_AGENTS_ACKS)
+    status = link_status()
     waiting = (
         OutboxMessage.objects.filter(project__guid__in=guids, state__in=OPEN_STATES)
         .values_list("project__guid")
@@ -63,7 +78,7 @@ def link_views(guids: list[str]) -> dict[str, a.AgentsLink]:
 
 def link_figures() -> LinkFigures:
     """Return the figures of the whole link, for metrics and the operator's page."""
-    status = LinkStatus.objects.first() or LinkStatus()
+    status = link_status()
     counts = dict(
         OutboxMessage.objects.filter(state__in=OPEN_STATES).values_list("state").order_by().annotate(Count("pk"))
     )

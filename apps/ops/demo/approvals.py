@@ -6,6 +6,7 @@ A run that waits here can be continued by another process: the question is in th
 from __future__ import annotations
 
 import asyncio
+import posixpath
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -140,8 +141,11 @@ class PublishPlan(Step):
 
     async def _after_refusal(self, run: Run, approval: ApprovalDoc) -> None:
         if approval.decision == "expired" or run.room.doc.plan.rounds >= PLAN_ROUNDS:
-            run.room.doc.agents[run.agent_id].held = True
-            await run.say("The plan is not approved, so nothing begins. Write *continue* and I show it again.", again=True)
+            with run.room.change() as doc:
+                doc.agents[run.agent_id].held = True
+            await run.say(
+                "The plan is not approved, so nothing begins. Write *continue* and I show it again.", again=True
+            )
             raise RunStopped("plan not approved")
         note = feedback.follow_plan_reason(run, intents.recognise(approval.reason))
         await run.say(f"The plan was refused{_because(approval)}. {note} Here is the next version.", again=True)
@@ -178,7 +182,7 @@ def withdraw(run: Run, approval: ApprovalDoc) -> None:
 
 
 def _current(run: Run, args: dict[str, Any]) -> ApprovalDoc:
-    """Return this step's approval: the open one, or a new one when the last was withdrawn or was for other arguments."""
+    """Return this step's approval; a new one when the last was withdrawn or was for other arguments."""
     with run.room.change() as doc:
         for number in range(1, len(doc.approvals) + 2):
             approval_id = run.room.stable_id("ap", step_key(run), str(number))
@@ -198,7 +202,9 @@ async def _carry_out(run: Run, call: Call, approval: ApprovalDoc) -> None:
     before = _lines(run.site.workspace)
     outcome = await tools.perform(run, call, argv, cwd)
     after = _lines(run.site.workspace)
-    gone = [a.FileDiff(path=path, operation="delete", removed=count) for path, count in before.items() if path not in after]
+    gone = [
+        a.FileDiff(path=path, operation="delete", removed=count) for path, count in before.items() if path not in after
+    ]
     call.diff = a.Diff(files=gone[:200]) if gone else None
     with run.room.change():
         if outcome.code == 0:
@@ -214,9 +220,7 @@ def _applied(run: Run, approval: ApprovalDoc) -> None:
         )
 
 
-def decided_command(
-    workspace: Workspace, args: dict[str, Any], edited: dict[str, Any] | None
-) -> tuple[list[str], str]:
+def decided_command(workspace: Workspace, args: dict[str, Any], edited: dict[str, Any] | None) -> tuple[list[str], str]:
     """Return (argv, cwd) of what was decided. Raises ``ToolFailed`` when edited arguments are not allowed here.
 
     ``command`` and ``paths`` say the same thing twice: who changes one of them means it, who changes both must agree.
@@ -226,11 +230,15 @@ def decided_command(
     if set(wanted) - set(args) or not isinstance(command, str) or not isinstance(cwd, str):
         raise ToolFailed("the arguments must be {command, cwd, paths}", code="not_allowed")
     argv = _split(command)
-    flags, operands = [item for item in argv[1:] if item.startswith("-")], [x for x in argv[1:] if not x.startswith("-")]
+    flags, operands = (
+        [item for item in argv[1:] if item.startswith("-")],
+        [x for x in argv[1:] if not x.startswith("-")],
+    )
     if paths != operands:
-        if command != args["command"] or not _is_list_of_text(paths):
+        named = _texts(paths)
+        if command != args["command"] or not named:
             raise ToolFailed("`command` and `paths` do not name the same files", code="not_allowed")
-        operands = list(paths)
+        operands = named
     _check(workspace, argv[0], flags, operands, cwd)
     return [argv[0], *flags, *operands], cwd
 
@@ -245,11 +253,12 @@ def _split(command: str) -> list[str]:
     return argv
 
 
-def _is_list_of_text(value: Any) -> bool:
+def _texts(value: Any) -> list[str]:
+    """Return a list of texts, or nothing when ``value`` is something else."""
     try:
-        return bool(msgspec.convert(value, list[str]))
+        return msgspec.convert(value, list[str])
     except msgspec.ValidationError:
-        return False
+        return []
 
 
 def _check(workspace: Workspace, program: str, flags: list[str], operands: list[str], cwd: str) -> None:
@@ -258,15 +267,14 @@ def _check(workspace: Workspace, program: str, flags: list[str], operands: list[
     if not operands:
         raise ToolFailed("the command names no path", code="not_allowed")
     try:
-        base = workspace.path(cwd)
-        for operand in operands:
-            place = workspace.path(str((base / operand).relative_to(workspace.root)) if not operand.startswith("/") else operand)
-            if program == "rm" and (place == workspace.root or workspace.root.is_relative_to(place)):
-                raise ToolFailed("the workspace itself may not be deleted", code="not_allowed")
-            if operand.startswith("-"):
-                raise ToolFailed(f"{operand!r} is not a path", code="not_allowed")
-    except (Outside, ValueError) as error:
-        raise ToolFailed(str(error) or "a path leads out of the workspace", code="not_allowed") from None
+        # As the program will see them, from the directory in which it runs; ``path`` then follows links and "..".
+        places = [workspace.path(posixpath.join(cwd, operand)) for operand in [".", *operands]]
+    except Outside as error:
+        raise ToolFailed(str(error), code="not_allowed") from None
+    if program == "rm" and workspace.root in places[1:]:
+        raise ToolFailed("the workspace itself may not be deleted", code="not_allowed")
+    if any(operand.startswith("-") for operand in operands):
+        raise ToolFailed("a path may not look like a flag", code="not_allowed")
 
 
 def _lines(workspace: Workspace) -> dict[str, int]:

@@ -6,7 +6,9 @@ say truly what the feedback caused.
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from apps.ops.demo import plans, rewriting, shaping, tools
 from apps.ops.demo.briefs.shape import template
@@ -15,6 +17,7 @@ from apps.ops.demo.state import Intent, TaskDoc
 from apps.ops.demo.steps import Step, make_green
 
 NOTES = "NOTES.md"
+HEADING = "# Notes\n\nWhat people asked for and this demo agent cannot do by itself.\n\n"
 
 
 class Noted(CannotDo):
@@ -53,11 +56,15 @@ async def _restyle(run: Run, task: TaskDoc, style: str) -> None:
         if style not in doc.styles:
             doc.styles.append(style)
     sources = [path for path in workspace.files(".py") if not path.startswith("tests/")]
-    wanted = [path for path in sources if shaping.styled(workspace.read(path), style, path, hints) != workspace.read(path)]
+    wanted = [
+        path for path in sources if shaping.styled(workspace.read(path), style, path, hints) != workspace.read(path)
+    ]
     if not wanted and not task.effects:
         if _build_goes_on(run):
             _effect(run, task, "plan", run.room.doc.plan.plan_id, f"files written from now on use {style}")
-            await run.say(f"There is no code yet that this touches; what is written from now on uses {style}.", again=True)
+            await run.say(
+                f"There is no code yet that this touches; what is written from now on uses {style}.", again=True
+            )
             return
         raise CannotDo(f"nothing to change: no code here that {style} would alter.")
     await _rewrite(run, task, wanted, style)
@@ -75,24 +82,46 @@ async def _rewrite(run: Run, task: TaskDoc, wanted: list[str], style: str) -> No
 
 
 async def _rename(run: Run, task: TaskDoc, old: str, new: str) -> None:
-    if not rewriting.is_identifier(new):
-        raise CannotDo(f"`{new}` cannot be a name in Python.")
     found = await tools.search(run, rf"\b{old}\b")
-    if not found and not task.effects:
-        raise CannotDo(f"the name `{old}` does not occur in this workspace.")
-    if not task.effects and await tools.search(run, rf"\b{new}\b"):
-        raise CannotDo(f"the name `{new}` is taken already.")
+    if not task.effects:
+        _refuse_rename(run, old, new, found=bool(found))
+    wanted = sorted({line.partition(":")[0] for line in found})
+    texts = {path: run.site.workspace.read(path) for path in wanted}
     with run.room.change() as doc:
         if [old, new] not in doc.renames:
             doc.renames.append([old, new])
-    wanted = sorted({line.partition(":")[0] for line in found})
-    for path in wanted:
-        _effect(run, task, "file", path, f"{old} → {new}")
+        for path in wanted:
+            _effect(run, task, "file", path, f"{old} → {new}")
     await run.site.locks.acquire(run.agent_id, task.task_id, wanted, task.title)
-    for path in wanted:
+    for path, text in texts.items():
         # Writing a file shapes it, and the rename is now part of the project's shape.
-        await tools.write(run, path, run.site.workspace.read(path), title=f"Rename {old} to {new} in {path}")
-    await _check(run)
+        await tools.write(run, path, text, title=f"Rename {old} to {new} in {path}")
+    try:
+        await _check(run)
+    except CannotDo:
+        await _take_back(run, task, [old, new], texts)
+        raise
+
+
+def _refuse_rename(run: Run, old: str, new: str, *, found: bool) -> None:
+    modules = {part for path in run.site.workspace.files() for part in PurePath(path).with_suffix("").parts}
+    if not rewriting.is_identifier(new):
+        raise CannotDo(f"`{new}` cannot be a name in Python.")
+    if not found:
+        raise CannotDo(f"the name `{old}` does not occur in this workspace.")
+    if old in modules or old in dir(builtins) or not rewriting.is_identifier(old):
+        raise CannotDo(f"`{old}` names a file or belongs to Python; I rename only names inside the code.")
+    if run.site.workspace.search(rf"\b{new}\b"):
+        raise CannotDo(f"the name `{new}` is taken already.")
+
+
+async def _take_back(run: Run, task: TaskDoc, pair: list[str], texts: dict[str, str]) -> None:
+    """A rename that breaks the tests is not left behind."""
+    with run.room.change() as doc:
+        doc.renames.remove(pair)
+        task.effects.clear()
+    for path, text in texts.items():
+        await tools.write(run, path, text, title=f"Take the rename back in {path}")
 
 
 async def _empty_test(run: Run, task: TaskDoc) -> None:
@@ -101,7 +130,7 @@ async def _empty_test(run: Run, task: TaskDoc) -> None:
         raise CannotDo(f"there is a test for empty input already: {path}.")
     _effect(run, task, "file", path, "new test")
     await tools.write(run, path, template(name))
-    outcome = await tools.tests(run, only=path)
+    outcome = await tools.run_tests(run, only=path)
     before = run.site.workspace.files(".py")
     texts = {item: run.site.workspace.read(item) for item in before}
     if outcome.code == 0:
@@ -124,13 +153,14 @@ def _skip(run: Run, task: TaskDoc, key: str) -> None:
 
 async def _note(run: Run, task: TaskDoc, text: str) -> None:
     line = f"- {' '.join(text.split())} ({task.task_id})\n"
-    notes = run.site.workspace.read_or_empty(NOTES) or "# Notes\n\nWhat people asked for and this demo agent cannot do by itself.\n\n"
+    notes = run.site.workspace.read_or_empty(NOTES) or HEADING
     if line not in notes:
         _effect(run, task, "file", NOTES, "noted")
         await tools.write(run, NOTES, notes + line)
     words = (
         "I am a small agent with fixed abilities and cannot do this by myself, so I wrote it down in `NOTES.md`. "
-        "I can: use dataclasses, add type hints, rename X to Y, add a test for empty input, skip the docs stage, run the tests."
+        "I can: use dataclasses, add type hints, rename X to Y, add a test for empty input, skip the docs stage, "
+        "run the tests."
     )
     await run.say(words, again=True)
     if task.source == "person":

@@ -74,7 +74,9 @@ async def take(run: Run, item: FeedbackDoc) -> TaskDoc | None:
         respond(run.site, item, "consumed", run.doc.run_id)
         task = None if intent.kind == "skip_stage" else make_task(run.site, intent, run.agent_id, item)
     if task is not None:
-        await run.say(f"Feedback from {item.author}: “{_short(item.content)}” — I take it on as *{task.title}*.", again=True)
+        await run.say(
+            f"Feedback from {item.author}: “{_short(item.content)}” — I take it on as *{task.title}*.", again=True
+        )
         return task
     await _skip(run, item, intent.args["stage"])
     return None
@@ -85,7 +87,7 @@ async def _skip(run: Run, item: FeedbackDoc, key: str) -> None:
     if refusal:
         with run.room.change():
             item.state = "rejected"
-            respond(run.site, item, "rejected", run.doc.run_id, refusal)
+            respond(run.site, item, "rejected", run.doc.run_id, note=refusal)
         await run.say(f"I cannot skip the {key} stage: {refusal}", again=True)
         return
     with run.room.change():
@@ -93,7 +95,7 @@ async def _skip(run: Run, item: FeedbackDoc, key: str) -> None:
         effects = [["stage", key, "skipped"], ["plan", run.room.doc.plan.plan_id, "new version"]]
         effects += [["task", task.task_id, "cancelled"] for task in dropped]
         item.state = "applied"
-        respond(run.site, item, "applied", run.doc.run_id, f"the {key} stage is skipped", effects)
+        respond(run.site, item, "applied", run.doc.run_id, note=f"the {key} stage is skipped", effects=effects)
     await run.say(f"The **{key}** stage is skipped; the plan has a new version without it.", again=True)
 
 
@@ -153,7 +155,13 @@ def _final(site: Site, key: str) -> bool:
 
 
 def respond(
-    site: Site, item: FeedbackDoc, state: str, run_id: str | None, note: str = "", effects: list[list[str]] | None = None
+    site: Site,
+    item: FeedbackDoc,
+    state: str,
+    run_id: str | None,
+    *,
+    note: str = "",
+    effects: list[list[str]] | None = None,
 ) -> None:
     """Say what became of feedback, each state once."""
     found = [a.FeedbackEffect(kind=kind, ref=ref, label=label) for kind, ref, label in effects or []]
@@ -173,7 +181,7 @@ def settle(run: Run, task: TaskDoc, state: str, note: str) -> None:
     with run.room.change():
         item.state = state
         effects = [*task.effects, ["task", task.task_id, task.title]] if state == "applied" else []
-        respond(run.site, item, state, run.doc.run_id, note, effects)
+        respond(run.site, item, state, run.doc.run_id, note=note, effects=effects)
 
 
 def _short(text: str) -> str:

@@ -40,6 +40,8 @@ class Journal:
         # A killed process loses nothing that was committed; only a power cut could, and a demo may.
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
+        self.frozen = False
+        """Set when the process is about to end: what is written after that is taken back."""
         self._depth = 0
         self._dirty: dict[str, ProjectDoc] = {}
         self.on_commit: Callable[[], None] = lambda: None
@@ -66,7 +68,7 @@ class Journal:
         try:
             yield
             self._write_documents()
-            self._db.execute("COMMIT")
+            self._db.execute("ROLLBACK" if self.frozen else "COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
             self.last_offset = self._highest()
@@ -74,7 +76,8 @@ class Journal:
         finally:
             self._depth = 0
             self._dirty.clear()
-        self.on_commit()
+        if not self.frozen:
+            self.on_commit()
 
     # --- entries ------------------------------------------------------------------------------------------------
 

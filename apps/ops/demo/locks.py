@@ -72,6 +72,10 @@ class Locks:
         held = self._held.get(path)
         return held is not None and held.agent_id == agent_id
 
+    def waits(self, agent_id: str) -> bool:
+        """Tell whether the agent waits for a file that somebody else holds."""
+        return any(wish.agent_id == agent_id for wish in self._wishes)
+
     def all(self) -> list[Held]:
         """Return every lock with those who wait for it."""
         for held in self._held.values():

@@ -146,8 +146,9 @@ def _with_import(source: str, statement: str) -> str:
         if not _is_docstring(node) and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
             break
         place = node.end_lineno or node.lineno
-    follows_import = any(line.startswith(("import ", "from ")) for line in lines[place : place + 2])
-    return "".join([*lines[:place], "\n" if place else "", f"{statement}\n", *(["\n"] if not follows_import else []), *_unpadded(lines[place:])])
+    rest = _unpadded(lines[place:])
+    gap = [] if rest and rest[0].startswith(("import ", "from ")) else ["\n"]
+    return "".join([*lines[:place], "\n" if place else "", f"{statement}\n", *gap, *rest])
 
 
 def _unpadded(lines: list[str]) -> list[str]:

@@ -30,6 +30,9 @@ log = logging.getLogger("demo_agents")
 RESULT_LIMIT = 16_000
 """Characters of a call's result on the wire."""
 
+TEXT_S = 4.0
+"""Story seconds that a text takes at most."""
+
 CHARS_A_TOKEN = 4
 PRICE_IN, PRICE_OUT = Decimal("0.000003"), Decimal("0.000015")
 """Pretended dollars a token: the demo uses no model, but a room wants to show how use is counted."""
@@ -127,6 +130,9 @@ class Run:
             case CannotDo():
                 self.status, self.stop_reason = a.RunStatus.FAILED, "blocked"
                 failure = a.RunError(code="blocked", message=str(error)[:500])
+            case ToolFailed():
+                self.status, self.stop_reason = a.RunStatus.FAILED, "toolFailed"
+                failure = a.RunError(code=error.code, message=error.message[:500])
             case _:
                 log.error("a run failed", exc_info=error)
                 self.status, self.stop_reason = a.RunStatus.FAILED, "error"
@@ -143,11 +149,11 @@ class Run:
             return
         began = time.monotonic()
         message_id = self._text_id()
-        for piece in pieces(text):
+        for piece in (cut := pieces(text)):
             self.room.stream(
                 m.Thinking(message_id=message_id, run_id=self.doc.run_id, agent_id=self.agent_id, delta=piece)
             )
-            await self.site.pace.pause(WORD_S)
+            await self._between(cut)
         with self.room.change():
             self._spend(text)
             self._first(text)
@@ -169,11 +175,11 @@ class Run:
         text = self.fill(text)
         if not again and self._said(text):
             return
-        part = {"message_id": self._text_id(), "run_id": self.doc.run_id, "agent_id": self.agent_id}
+        part: dict[str, Any] = {"message_id": self._text_id(), "run_id": self.doc.run_id, "agent_id": self.agent_id}
         self.room.stream(m.RunText(**part, op="start", reply_to_id=reply_to))
-        for piece in pieces(text):
+        for piece in (cut := pieces(text)):
             self.room.stream(m.RunText(**part, op="delta", delta=piece))
-            await self.site.pace.pause(WORD_S)
+            await self._between(cut)
         with self.room.change():
             self._spend(text)
             self._first(text)
@@ -210,7 +216,23 @@ class Run:
         call = self._call = Call(resume or f"call-{self.doc.calls + 1}")
         self.room.agent_status(self.agent_id, "running", title, self.doc.task_id)
         if resume is None:
-            self._open(call, tool, kind, title, args, paths, risk, approval_id)
+            start = m.ToolStart(
+                tool_call_id=call.call_id,
+                run_id=self.doc.run_id,
+                agent_id=self.agent_id,
+                tool=tool,
+                kind=a.ToolKind(kind),
+                title=title[:500],
+                args=args,
+                locations=[a.Location(path=path) for path in paths],
+                risk=a.Risk(risk),
+                approval_id=approval_id,
+            )
+            with self.room.change():
+                self.doc.calls += 1
+                self.doc.open_call = call.call_id
+                self.doc.prompt_tokens += 400  # what an agent would read again before each step
+                self.room.emit(start)
         try:
             yield call
         except ToolFailed as failed:
@@ -252,36 +274,6 @@ class Run:
         if self._checkpoint is not None:
             await self._checkpoint(self)
 
-    def _open(
-        self,
-        call: Call,
-        tool: str,
-        kind: str,
-        title: str,
-        args: dict[str, Any],
-        paths: tuple[str, ...],
-        risk: str,
-        approval_id: str | None,
-    ) -> None:
-        with self.room.change():
-            self.doc.calls += 1
-            self.doc.open_call = call.call_id
-            self.doc.prompt_tokens += 400  # what an agent would read again before each step
-            self.room.emit(
-                m.ToolStart(
-                    tool_call_id=call.call_id,
-                    run_id=self.doc.run_id,
-                    agent_id=self.agent_id,
-                    tool=tool,
-                    kind=a.ToolKind(kind),
-                    title=title[:500],
-                    args=args,
-                    locations=[a.Location(path=path) for path in paths],
-                    risk=a.Risk(risk),
-                    approval_id=approval_id,
-                )
-            )
-
     def _close(self, call: Call) -> None:
         with self.room.change():
             self.doc.open_call = None
@@ -301,6 +293,10 @@ class Run:
         self._call = None
         self.usage()
 
+    async def _between(self, cut: list[str]) -> None:
+        """Wait between two pieces; a long text comes faster, so that nobody waits for it."""
+        await self.site.pace.pause(min(WORD_S, TEXT_S / len(cut)))
+
     def _spend(self, text: str) -> None:
         self.doc.prompt_tokens += 200
         self.doc.completion_tokens += len(text) // CHARS_A_TOKEN
@@ -312,7 +308,9 @@ class Run:
 
     def _key(self, text: str) -> str:
         digest = hashlib.sha256(text.encode()).hexdigest()[:20]
-        return f"text:{self.task.task_id}:{self.task.step}:{digest}" if self.task else f"text:{self.doc.run_id}:{digest}"
+        return (
+            f"text:{self.task.task_id}:{self.task.step}:{digest}" if self.task else f"text:{self.doc.run_id}:{digest}"
+        )
 
     def _said(self, text: str) -> bool:
         return self.room.said(self._key(text))
@@ -350,8 +348,11 @@ def end_run(room: Room, run: RunDoc, status: a.RunStatus, stop_reason: str, erro
                 duration_ms=max(0, round((time.time() - run.started) * 1000)),
             )
         )
-        if not any(other.agent_id == run.agent_id for other in doc.runs.values()):
+        others = [other for other in doc.runs.values() if other.agent_id == run.agent_id]
+        if not others:
             room.agent_status(run.agent_id, "paused" if doc.agents[run.agent_id].held else "idle")
+        elif any(other.waiting for other in others):
+            room.agent_status(run.agent_id, "waiting", "waiting for a decision", others[0].task_id)
 
 
 def close_left_open(room: Room, run: RunDoc) -> None:
@@ -369,7 +370,9 @@ def close_left_open(room: Room, run: RunDoc) -> None:
         if run.stop_reason:
             end_run(room, run, a.RunStatus.CANCELLED, run.stop_reason, None)
             return
-        error = a.RunError(code="restarted", message="The agents-server was restarted; the work is taken up in a new run.")
+        error = a.RunError(
+            code="restarted", message="The agents-server was restarted; the work is taken up in a new run."
+        )
         end_run(room, run, a.RunStatus.FAILED, "restarted", error)
 
 

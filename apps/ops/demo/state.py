@@ -118,9 +118,9 @@ class ChatDoc(Doc):
     author: str
     author_id: str
     on_busy: str = "queue"
+    direct: bool = False
+    """It was written to this agent, not to whoever answers."""
     reply_to_id: str | None = None
-    told: bool = False
-    """Its author knows that the answer will come later."""
 
 
 class QuestionDoc(Doc):

@@ -147,13 +147,19 @@ class Tests(Step):
     report_to: str | None = None
 
     async def perform(self, run: Run) -> None:
-        outcome = await tools.tests(run)
+        outcome = await tools.run_tests(run)
         if outcome.code == 0:
             await run.say("The suite is green: **{{tests}}**.")
             return
         await run.say("The suite is **not** green: {{tests}}.\n\nFailing: {{failing}}")
         if self.report_to:
-            mail(run, self.report_to, "Failing tests", run.fill("{{tests}}; failing: {{failing}}. Can you take it?"), "query")
+            mail(
+                run,
+                self.report_to,
+                "Failing tests",
+                run.fill("{{tests}}; failing: {{failing}}. Can you take it?"),
+                "query",
+            )
 
 
 @dataclass(frozen=True)
@@ -259,7 +265,7 @@ class Mirror(Step):
                 external_id=external_id,
                 direction="out",
                 author=run.agent_id,
-                content=f"{text}\n\n_Mirrored by the demo agents-server into its file `outbox/{path.name}`; nothing was sent out._",
+                content=f"{text}\n\n_Mirrored into the demo's file `outbox/{path.name}`; nothing was sent out._",
             ),
             key=f"mirror:{key}",
         )
@@ -291,7 +297,7 @@ async def make_green(run: Run, outcome: Outcome | None = None) -> None:
 
     Raises ``CannotDo`` when no known repair fits.
     """
-    outcome = outcome or await tools.tests(run)
+    outcome = outcome or await tools.run_tests(run)
     for _ in range(REPAIR_ROUNDS):
         if outcome.code == 0:
             await run.say("All tests pass: **{{tests}}**.", again=True)
@@ -303,7 +309,7 @@ async def make_green(run: Run, outcome: Outcome | None = None) -> None:
         await run.think(f"{tools.failing(outcome)[0] if tools.failing(outcome) else 'The suite'} fails. {repair.why}")
         await tools.read(run, repair.path)
         await tools.edit(run, repair.path, repair.old, repair.new, title=f"Fix {repair.path}")
-        outcome = await tools.tests(run)
+        outcome = await tools.run_tests(run)
     if outcome.code != 0:
         raise CannotDo(run.fill("Tests fail and I know no repair for them: {{failing}} ({{tests}})"))
     await run.say("All tests pass: **{{tests}}**.", again=True)
@@ -312,6 +318,7 @@ async def make_green(run: Run, outcome: Outcome | None = None) -> None:
 def _fitting(run: Run, outcome: Outcome) -> Iterator[Repair]:
     for repair in run.site.brief.repairs:
         old = shaping.snippet(run.room.doc, repair.old)
-        if re.search(shaping.snippet(run.room.doc, repair.symptom), outcome.output) and old in run.site.workspace.read_or_empty(repair.path):
+        if re.search(
+            shaping.snippet(run.room.doc, repair.symptom), outcome.output
+        ) and old in run.site.workspace.read_or_empty(repair.path):
             yield repair
-

@@ -45,7 +45,7 @@ async def write(run: Run, path: str, text: str, *, title: str | None = None) -> 
     async with _locked(run, path):
         before = run.site.workspace.read_or_empty(path)
         verb = "Rewrite" if before else "Write"
-        await _change(run, path, before, text, title or f"{verb} {path}", "write_file")
+        await _change(run, path, before, text, title=title or f"{verb} {path}", tool="write_file")
 
 
 async def edit(run: Run, path: str, old: str, new: str, *, title: str | None = None) -> None:
@@ -53,11 +53,12 @@ async def edit(run: Run, path: str, old: str, new: str, *, title: str | None = N
     old, new = shaping.snippet(run.room.doc, run.fill(old)), shaping.snippet(run.room.doc, run.fill(new))
     async with _locked(run, path):
         before = run.site.workspace.read_or_empty(path)
+        after: str | None
         if old in before and (new not in before or old not in new):
             after = before.replace(old, new, 1)
         else:
             after = before if new in before else None
-        await _change(run, path, before, after, title or f"Edit {path}", "edit_file")
+        await _change(run, path, before, after, title=title or f"Edit {path}", tool="edit_file")
 
 
 async def search(run: Run, pattern: str) -> list[str]:
@@ -86,16 +87,16 @@ async def execute(run: Run, command: str, *, title: str | None = None, may_fail:
     return outcome
 
 
-async def tests(run: Run, *, only: str = "") -> Outcome:
+async def run_tests(run: Run, *, only: str = "") -> Outcome:
     """Run the test suite, remember its counts as the fact ``tests``, and warn in the log when tests fail."""
     what = f" {only}" if only else ""
     outcome = await execute(run, f"{PYTEST}{what}", title=f"Run pytest -q{what}", may_fail=True)
     counts = _COUNTS.findall(outcome.output)
     with run.room.change() as doc:
         doc.facts["tests"] = counts[-1] if counts else f"exit code {outcome.code}"
-        doc.facts["failing"] = ", ".join(f"`{name}`" for name in failing(outcome)) or "none"
+        doc.facts["failing"] = ", ".join(f"`{name}`" for name in failing(outcome)[:10]) or "none"
     if outcome.code != 0:
-        run.room.log("warning", [f"tests: {doc.facts['tests']}", *failing(outcome)], "pytest", run.doc.run_id)
+        run.room.log("warning", [f"tests: {doc.facts['tests']}", *failing(outcome)[:20]], "pytest", run.doc.run_id)
     else:
         run.room.log("info", [f"tests: {doc.facts['tests']}"], "pytest", run.doc.run_id)
     return outcome
@@ -141,7 +142,7 @@ async def _locked(run: Run, path: str) -> AsyncIterator[None]:
         locks.release(run.agent_id, [path])
 
 
-async def _change(run: Run, path: str, before: str, after: str | None, title: str, tool: str) -> None:
+async def _change(run: Run, path: str, before: str, after: str | None, *, title: str, tool: str) -> None:
     args = {"path": path} if after is None else {"path": path, "characters": len(after)}
     async with run.call(tool, "edit", title, args, paths=(path,)) as call:
         await run.site.pace.pause(BEAT_S)

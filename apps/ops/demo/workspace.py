@@ -33,7 +33,7 @@ KILL_S = 2.0
 _SKIPPED = {"__pycache__", ".pytest_cache", ".git"}
 
 
-class Outside(ValueError):
+class Outside(ValueError):  # noqa: N818 - says what is wrong with the path
     """A path that leads out of the workspace."""
 
 
@@ -87,9 +87,7 @@ class Workspace:
         found = (item for item in self.root.rglob(f"*{suffix}") if item.is_file() and not item.is_symlink())
         names = (item.relative_to(self.root) for item in found)
         return sorted(
-            name.as_posix()
-            for name in names
-            if not _SKIPPED & set(name.parts) and not name.name.endswith(".draft")
+            name.as_posix() for name in names if not _SKIPPED & set(name.parts) and not name.name.endswith(".draft")
         )
 
     def search(self, pattern: str) -> list[str]:

@@ -40,8 +40,8 @@ class WritingEndpoint(Endpoint):
     def carry_out(self, function: Callable[[], Any], *, status: int = 200, keyed_by: Any = None) -> Response:
         """Answer with what ``function`` returns (a struct or JSON values), or with what it returned the first time.
 
-        ``keyed_by`` (JSON values) is what the key stands for besides method, address and body. Raises ``Conflict`` for a key
-        that was used for something else.
+        ``keyed_by`` (JSON values) is what the key stands for besides method, address and body. Raises ``Conflict`` for
+        a key that was used for something else.
         """
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
@@ -51,21 +51,17 @@ class WritingEndpoint(Endpoint):
         command = f"{self.request.method} {self.request.get_full_path()}"
         data = [self.request.data, keyed_by]
         reply, repeated = once(self.actor, key, command, data, lambda: {"body": to_json(function())})
-        return Response(
-            reply["body"], status=status, headers={"Idempotency-Replayed": "true"} if repeated else None
-        )
+        return Response(reply["body"], status=status, headers={"Idempotency-Replayed": "true"} if repeated else None)
 
 
 class RoomEndpoint(WritingEndpoint):
     """A view below ``projects/{guid}/``."""
 
     def access(self, guid: str, action: str = "project.view") -> Access:
-        """Return the caller's access. Raises ``NotFound`` for no member and ``Forbidden``, before any body is looked at."""
+        """Return the caller's access. Raises ``NotFound`` and ``Forbidden``, before any body is looked at."""
         return access_to(str(self.user.pk), guid, action)
 
-    def page(
-        self, rows: QuerySet[M], view: Callable[[M], Any], *, order: tuple[str, ...] = ("-id",)
-    ) -> Response:
+    def page(self, rows: QuerySet[M], view: Callable[[M], Any], *, order: tuple[str, ...] = ("-id",)) -> Response:
         """Return one page of ``rows``, each as ``view`` shows it."""
         return page_of(rows, self.request, order=order, shown=lambda row: to_json(view(row)))
 

@@ -95,7 +95,7 @@ class TaskChange(Struct):
     title: Annotated[str, Meta(min_length=1, max_length=TITLE)] | UnsetType = UNSET
     description: Annotated[str, Meta(max_length=TASK_DESCRIPTION)] | UnsetType = UNSET
     priority: TaskPriority | UnsetType = UNSET
-    assignee: Assignee | None | UnsetType = UNSET
+    assignee: Assignee | UnsetType | None = UNSET
     depends_on: Annotated[list[Key], Meta(max_length=200)] | UnsetType = UNSET
     files: Annotated[list[Path], Meta(max_length=200)] | UnsetType = UNSET
     branch: Annotated[str, Meta(max_length=500)] | UnsetType = UNSET

@@ -26,18 +26,14 @@ class MembersEndpoint(RoomEndpoint):
         """List the members, the first one first."""
         return self.page(lists.members(self.access(guid, "member.view").project_id), member_view, order=("id",))
 
-    @described(
-        "addMember", takes=NewMember, returns=MemberView, status=201, errors=WRITE, parameters=[IDEMPOTENCY_KEY]
-    )
+    @described("addMember", takes=NewMember, returns=MemberView, status=201, errors=WRITE, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, guid: str) -> Response:
         """Add a person (maintainers; owners are added by owners)."""
         access = self.access(guid, "member.manage")
         new = self.body(NewMember)
         service = MembershipService(self.actor)
         return self.carry_out(
-            lambda: member_view(
-                service.add(guid=access.guid, username=new.username, role=Role.from_word(new.role))
-            ),
+            lambda: member_view(service.add(guid=access.guid, username=new.username, role=Role.from_word(new.role))),
             status=201,
         )
 
@@ -45,9 +41,7 @@ class MembersEndpoint(RoomEndpoint):
 class MemberEndpoint(RoomEndpoint):
     """One member."""
 
-    @described(
-        "changeRole", takes=RoleChange, returns=MemberView, errors=WRITE, parameters=[_USER_ID, IDEMPOTENCY_KEY]
-    )
+    @described("changeRole", takes=RoleChange, returns=MemberView, errors=WRITE, parameters=[_USER_ID, IDEMPOTENCY_KEY])
     def patch(self, request: Request, guid: str, user_id: str) -> Response:
         """Give a member another role; a project keeps at least one owner."""
         access, member = self.access(guid, "member.manage"), self.user_id(user_id)

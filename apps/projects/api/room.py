@@ -46,9 +46,7 @@ class LocksEndpoint(RoomEndpoint):
 class LockReleaseEndpoint(RoomEndpoint):
     """Taking a lock away."""
 
-    @described(
-        "releaseLock", takes=LockRelease, returns=FileLocksUpdate, errors=WRITE, parameters=[IDEMPOTENCY_KEY]
-    )
+    @described("releaseLock", takes=LockRelease, returns=FileLocksUpdate, errors=WRITE, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, guid: str) -> Response:
         """Take the lock of a path away from its holder (maintainers); the answer is the whole set that is left."""
         access = self.access(guid, "lock.release")

@@ -32,9 +32,7 @@ class TasksEndpoint(RoomEndpoint):
         """List the tasks by number."""
         return self.page(lists.tasks(self.access(guid).project_id), task_view, order=("number",))
 
-    @described(
-        "createTask", takes=NewTask, returns=TaskView, status=201, errors=WRITE, parameters=[IDEMPOTENCY_KEY]
-    )
+    @described("createTask", takes=NewTask, returns=TaskView, status=201, errors=WRITE, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, guid: str) -> Response:
         """Put a task on the board, at the end of its column."""
         access = self.access(guid, "task.create")
@@ -77,9 +75,7 @@ class TaskEndpoint(RoomEndpoint):
 
         return _tagged(self.carry_out(update, keyed_by=wanted["version"]))
 
-    @described(
-        "deleteTask", status=204, errors=WRITE, parameters=[_TASK_ID, _IF_MATCH, IDEMPOTENCY_KEY]
-    )
+    @described("deleteTask", status=204, errors=WRITE, parameters=[_TASK_ID, _IF_MATCH, IDEMPOTENCY_KEY])
     def delete(self, request: Request, guid: str, task_id: str) -> Response:
         """Take the task off the board; others no longer depend on it."""
         access, task_id, version = self.access(guid, "task.delete"), self.known_id(task_id), self.version()

@@ -8,6 +8,8 @@ import msgspec
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.accounts.api.openapi import IDEMPOTENCY_KEY
+from apps.accounts.api.structs import to_json
 from apps.projects.api.base import PAGE, ROOM, WRITE, RoomEndpoint, WritingEndpoint, described
 from apps.projects.api.bodies import (
     NewProject,
@@ -19,8 +21,6 @@ from apps.projects.api.bodies import (
     StatusChange,
 )
 from apps.projects.api.shown import given
-from apps.accounts.api.openapi import IDEMPOTENCY_KEY
-from apps.accounts.api.structs import to_json
 from apps.projects.events import ProjectView
 from apps.projects.models import Membership
 from apps.projects.pagination import Page, page_of
@@ -42,7 +42,12 @@ class ProjectsEndpoint(WritingEndpoint):
         return page_of(rows, request, order=("-id",), shown=lambda row: to_json(_card(row)))
 
     @described(
-        "createProject", takes=NewProject, returns=ProjectDetail, status=201, errors=(409,), parameters=[IDEMPOTENCY_KEY]
+        "createProject",
+        takes=NewProject,
+        returns=ProjectDetail,
+        status=201,
+        errors=(409,),
+        parameters=[IDEMPOTENCY_KEY],
     )
     def post(self, request: Request) -> Response:
         """Make a project; I become its owner."""
@@ -75,9 +80,7 @@ class ProjectEndpoint(RoomEndpoint):
 class ProjectStatusEndpoint(RoomEndpoint):
     """Where a project stands."""
 
-    @described(
-        "setProjectStatus", takes=StatusChange, returns=ProjectView, errors=WRITE, parameters=[IDEMPOTENCY_KEY]
-    )
+    @described("setProjectStatus", takes=StatusChange, returns=ProjectView, errors=WRITE, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, guid: str) -> Response:
         """Start, pause, finish, cancel (maintainers) or archive a project (owners). The same status changes nothing."""
         access = self.access(guid, "project.set_status")

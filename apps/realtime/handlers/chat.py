@@ -2,86 +2,52 @@
 
 from __future__ import annotations
 
-import enum
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
+from apps.agents.api.bodies import CancelMode, ChatMessage
+from apps.agents.services.chat import ChatService
+from apps.agents.services.runs import RunService
 from apps.core.events import Struct
-from apps.projects.events import AttachmentView
+from apps.projects.api.bodies import Key, Reason
+from apps.projects.records import LoggedEvent
 from apps.realtime.commands import command
 from apps.realtime.context import Context
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
-
-class OnBusy(enum.StrEnum):
-    """What happens to a message for an agent that is at work."""
-
-    REJECT = "reject"
-    QUEUE = "queue"
-    INTERRUPT = "interrupt"
-    STEER = "steer"
-
-
-class CancelMode(enum.StrEnum):
-    """``soft`` lets the agent finish its step."""
-
-    SOFT = "soft"
-    HARD = "hard"
-
-
-class Chat(Struct):
+class Chat(ChatMessage):
     """Say something in the room; with ``agentId`` to an agent."""
-
-    message: Annotated[str, msgspec.Meta(min_length=1, max_length=32768)]
-    agent_id: Id | None = None
-    reply_to_id: Id | None = None
-    on_busy: OnBusy | None = None
-    attachments: Annotated[list[AttachmentView], msgspec.Meta(max_length=20)] | None = None
 
 
 class Cancel(Struct):
-    """Stop a run, the run of an agent, or all runs."""
+    """Stop a run, the runs of an agent, or (neither given) all runs."""
 
-    run_id: Id | None = None
-    agent_id: Id | None = None
+    run_id: Key | None = None
+    agent_id: Key | None = None
     mode: CancelMode = CancelMode.SOFT
-    reason: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    reason: Reason = ""
 
 
 @command("chat", Chat, needs="message.post")
 async def chat(context: Context, payload: Chat) -> Any:
     """Say it."""
-    from apps.agents.services.chat import ChatService
-
     service = ChatService(context.actor)
-    return await context.once(
-        payload,
-        lambda: service.send(
-            guid=context.guid,
-            message=payload.message,
-            agent_id=payload.agent_id,
-            reply_to_id=payload.reply_to_id,
-            on_busy=payload.on_busy.value if payload.on_busy else None,
-            attachments=payload.attachments or [],
-        ),
-    )
+    fields = msgspec.structs.asdict(payload) | {"on_busy": payload.on_busy.value}
+
+    def say() -> dict[str, Any]:
+        return _message(service.send(guid=context.guid, **fields))
+
+    return await context.once(payload, say)
+
+
+def _message(event: LoggedEvent) -> dict[str, Any]:
+    return {"seq": event.seq, "messageId": msgspec.json.decode(event.data)["messageId"]}
 
 
 @command("cancel", Cancel, needs="run.cancel")
 async def cancel(context: Context, payload: Cancel) -> Any:
     """Stop it."""
-    from apps.agents.services.runs import RunService
-
     service = RunService(context.actor)
-    return await context.once(
-        payload,
-        lambda: service.cancel(
-            guid=context.guid,
-            run_id=payload.run_id,
-            agent_id=payload.agent_id,
-            mode=payload.mode.value,
-            reason=payload.reason or "",
-        ),
-    )
+    fields = msgspec.structs.asdict(payload) | {"mode": payload.mode.value}
+    return await context.once(payload, lambda: service.cancel(guid=context.guid, **fields))

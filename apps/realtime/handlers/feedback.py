@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import field
 
-from apps.agents.events import FeedbackMode, FeedbackTarget
-from apps.core.events import Struct
+from apps.agents.api.bodies import NewFeedback
+from apps.agents.services.feedback import FeedbackService
 from apps.realtime.commands import Rate, command
 from apps.realtime.context import Context
 
 
-class UserFeedback(Struct):
-    """Tell an agent what to change. ``rating`` is 1-5."""
-
-    content: Annotated[str, msgspec.Meta(min_length=1, max_length=32768)]
-    target: FeedbackTarget = field(default_factory=FeedbackTarget)
-    mode: FeedbackMode = FeedbackMode.QUEUE
-    rating: Annotated[int, msgspec.Meta(ge=1, le=5)] | None = None
-    expires_at: Annotated[str, msgspec.Meta(max_length=40)] | None = None
+class UserFeedback(NewFeedback):
+    """Tell an agent what to change."""
 
 
 @command("user_feedback", UserFeedback, needs="feedback.send", reply="user_feedback_response", rate=Rate.FEEDBACK)
 async def user_feedback(context: Context, payload: UserFeedback) -> Any:
-    """Send it; the answer is its first state."""
-    from apps.agents.services.feedback import FeedbackService
-
+    """Send it; the answer is its first state, later ones are events."""
     service = FeedbackService(context.actor)
-    return await context.once(
-        payload,
-        lambda: service.send(
-            guid=context.guid,
-            content=payload.content,
-            target=payload.target,
-            mode=payload.mode,
-            rating=payload.rating,
-            expires_at=payload.expires_at,
-        ),
-    )
+    fields = msgspec.structs.asdict(payload)
+
+    def send() -> dict[str, Any]:
+        answer: dict[str, Any] = msgspec.json.decode(service.send(guid=context.guid, **fields).data)
+        return answer
+
+    answer = await context.once(payload, send)
+    answer.pop("duplicate", None)  # the answer has the event's form; its state says enough
+    return answer

@@ -76,9 +76,14 @@ class ResetTasks(Struct):
 
 @command("create_task", CreateTask, needs="task.create")
 async def create_task(context: Context, payload: CreateTask) -> Any:
-    """Create."""
-    fields = msgspec.structs.asdict(payload)
-    return await context.once(payload, lambda: TaskService(context.actor).create(guid=context.guid, **fields))
+    """Create; the ack names the task."""
+    service, fields = TaskService(context.actor), msgspec.structs.asdict(payload)
+
+    def create() -> dict[str, Any]:
+        event = service.create(guid=context.guid, **fields)
+        return {"seq": event.seq, "taskId": msgspec.json.decode(event.data)["task"]["taskId"]}
+
+    return await context.once(payload, create)
 
 
 @command("update_task", UpdateTask, needs="task.update")

@@ -29,8 +29,8 @@ INSTALLED_APPS = [
 # Every entry can run async, so an event stream or a long poll holds no thread while it waits.
 MIDDLEWARE = [
     "autocode.middleware.correlation",
+    "autocode.middleware.content_security",  # before the redirect to HTTPS, which must not catch API calls
     "django.middleware.security.SecurityMiddleware",
-    "autocode.middleware.content_security",
     "autocode.static.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

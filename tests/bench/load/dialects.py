@@ -45,7 +45,7 @@ class Dialect(Protocol):
 class Plain:
     """A room at a path; the handshake is the join, and a message is ``{"message": …}``: the Channels tutorial's way."""
 
-    heartbeat = None
+    heartbeat: tuple[float, str] | None = None
 
     def __init__(self, prefix: str = "/ws/chat/") -> None:
         self._prefix = prefix
@@ -69,7 +69,7 @@ class Plain:
 class SocketIO:
     """Engine.IO 4 and Socket.IO 5 over WebSocket alone: open (0), connect (40), events (42), acks (43), ping (2)."""
 
-    heartbeat = None  # the server pings
+    heartbeat: tuple[float, str] | None = None  # the server pings
 
     def path(self, room: int) -> str:
         return "/socket.io/?EIO=4&transport=websocket"
@@ -114,7 +114,8 @@ class AutoCode:
 
     def subprotocols(self, seat: int, room: int) -> Sequence[str]:
         tokens = self.tokens[room]
-        return ("autocode.v1", f"autocode.jwt.{tokens[seat % len(tokens)]}")
+        turn = seat // len(self.projects)  # the n-th viewer of this room
+        return ("autocode.v1", f"autocode.jwt.{tokens[turn % len(tokens)]}")
 
     def greeting(self, seat: int, room: int) -> tuple[str, ...] | None:
         return (self._envelope("join_project", room, "join", {}),)

@@ -10,7 +10,7 @@ from apps.ops.seeding import PEOPLE, seed
 
 
 class Command(BaseCommand):
-    help = "Make the people and projects of the demo, or what is missing of them. For a desk only: needs AUTOCODE_DEBUG."
+    help = "Make the people and projects of the demo, or what is missing of them. Only where AUTOCODE_DEBUG is on."
     requires_system_checks = []  # part of `./run`, which must start fast; `check` is a command of its own
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

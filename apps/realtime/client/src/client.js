@@ -45,6 +45,7 @@ export class AutoCodeClient extends Emitter {
       allowed: (entry) => this.#allowed(entry),
       deliver: (entry) => this.#deliver(entry),
       changed: (what) => this._emit("queue", what),
+      stuck: () => this.#connection.drop("The server did not answer."),
       notJoined: (guid) => this.#rejoin(this.#rooms.get(guid)),
     });
     this.#poller = new Poller(o, {
@@ -52,7 +53,6 @@ export class AutoCodeClient extends Emitter {
       denied: (reason) => this.#connection.fail(reason || "Please log in again.", 401),
       lost: (room, error) => this.#remove(room, error.message, error.code),
       joined: (room, data) => this.#joined(room, data),
-      opened: () => this.#queue.flush(),
       queue: () => this.#queue,
     });
     this.#host = {
@@ -314,7 +314,8 @@ export class AutoCodeClient extends Emitter {
   #allowed(entry) {
     if (entry.internal) return this.#socketOpen;
     const room = this.#rooms.get(entry.guid);
-    if (!this.#connection.proven) return this.#poller.running && entry.guid !== null && (room ? room._open : !entry.restored);
+    // A POST needs no joined room.
+    if (!this.#connection.proven) return this.#poller.running && entry.guid !== null && Boolean(room || !entry.restored);
     if (room) return room._open;
     // From before a reload, for a room that this page has not opened (yet): it waits for it.
     return !entry.restored;

@@ -68,7 +68,8 @@ function cut(items, size, isOpen) {
  * @param {any} value
  */
 function upsert(items, key, value) {
-  const index = items.findIndex((item) => item[key] === value[key]);
+  const wanted = value[key];
+  const index = items.findIndex((item) => item[key] === wanted);
   if (index < 0) return [...items, value];
   const copy = items.slice();
   copy[index] = value;

@@ -30,7 +30,7 @@ export class Poller {
   /**
    * @param {any} options see client.js
    * @param {{result: (works: boolean, reason?: string) => void, denied: (reason: string) => void,
-   *   lost: (room: any, error: any) => void, joined: (room: any, data: any) => void, opened: () => void, queue: () => any}} host
+   *   lost: (room: any, error: any) => void, joined: (room: any, data: any) => void, queue: () => any}} host
    */
   constructor(options, host) {
     this.#o = options;
@@ -141,18 +141,18 @@ export class Poller {
   /** @param {any} room @param {AbortSignal} signal @returns {Promise<boolean>} whether to go on at once */
   async #page(room, signal) {
     const { lastSeq, epoch } = room._cursor;
-    const wait = this.#rooms.size > HELD ? 0 : WAIT;
+    // The first one is not held: whether this way works at all must be known now.
+    const wait = this.#rooms.size > HELD || !room._open ? 0 : WAIT;
     const query = new URLSearchParams({ after: lastSeq, epoch, limit: String(LIMIT), wait: String(wait) });
     const timeout = wait * 1_000 + this.#o.timeout;
     const page = await this.#rest.call("GET", `/projects/${room.guid}/events/?${query}`, { signal, timeout });
     // The socket is back, or the room was left: whoever took over has the cursor now.
     if (signal.aborted) return false;
     this.#host.result(true);
-    const wasOpen = room._open;
+    const first = !room._open;
     const good = room._polled(page);
-    if (!wasOpen && good) this.#host.opened();
     // A cursor that was refused is followed by a snapshot at once.
-    return !good || (page.results ?? []).length > 0;
+    return !good || first || (page.results ?? []).length > 0;
   }
 
   /** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */

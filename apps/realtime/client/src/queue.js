@@ -12,7 +12,7 @@ import { newId } from "./platform.js";
 /** The server's limit for a frame, in bytes: a larger command would cost the connection each time it is sent. */
 const FRAME = 65_536;
 
-/** How often a command is sent again after a retryable refusal, or after silence on a living connection. */
+/** How often a command is sent again after a retryable refusal, and how often into silence before the connection is held to be broken. */
 const TRIES = 6;
 const SILENT_TRIES = 3;
 
@@ -33,7 +33,7 @@ export class CommandQueue {
   /**
    * @param {{timers: any, random: () => number, storage: any, maxQueue: number, timeout: number,
    *   ready: () => boolean, window: () => number, allowed: (entry: any) => boolean, deliver: (entry: any) => boolean,
-   *   changed: (what: any) => void, notJoined: (guid: string) => void}} options
+   *   changed: (what: any) => void, stuck: () => void, notJoined: (guid: string) => void}} options
    */
   constructor(options) {
     this.#o = options;
@@ -192,13 +192,14 @@ export class CommandQueue {
     return null;
   }
 
-  /** Silence on a living connection: ask again with the same id, but not for ever. @param {any} entry */
+  /** Silence on a living connection: ask again with the same id, then by a new connection, but not for ever. @param {any} entry */
   #listen(entry) {
     this.#o.timers.clearTimeout(entry.silence);
     if (entry.via !== "socket") return;
     entry.silence = this.#o.timers.setTimeout(() => {
       entry.silences += 1;
-      if (entry.silences >= SILENT_TRIES) return this.#reject(entry, timedOut());
+      if (entry.silences >= 2 * SILENT_TRIES) return this.#reject(entry, timedOut());
+      if (entry.silences === SILENT_TRIES) return this.#o.stuck();
       this.#wait(entry);
       this.flush();
     }, this.#o.timeout);

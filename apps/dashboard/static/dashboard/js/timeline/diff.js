@@ -12,36 +12,33 @@ const SHORT = 120;
 export function parsePatch(patch) {
   const files = [];
   let file = null;
-  let before = 0;
-  let after = 0;
-  let inHunk = false;
+  let [before, after] = [0, 0]; // line numbers
+  let [oldLeft, newLeft] = [0, 0]; // lines of the hunk that are still to come: only they tell "--- a" from a removed "-- a"
   for (const line of patch.split("\n")) {
-    if (line.startsWith("diff --git") || (line.startsWith("--- ") && (!file || file.lines.length))) {
-      file = { path: "", lines: [] };
+    if (oldLeft > 0 || newLeft > 0) {
+      const sign = line[0] ?? " ";
+      if (sign === "\\") continue; // "No newline at end of file"
+      file.lines.push({ sign: sign === "+" || sign === "-" ? sign : " ", text: line.slice(1), before: sign === "+" ? null : before, after: sign === "-" ? null : after });
+      if (sign !== "+") [before, oldLeft] = [before + 1, oldLeft - 1];
+      if (sign !== "-") [after, newLeft] = [after + 1, newLeft - 1];
+    } else if (line.startsWith("--- ")) {
+      file = { path: pathIn(line), lines: [] };
       files.push(file);
-      inHunk = false;
-    }
-    if (!inHunk && line.startsWith("+++ ")) {
+    } else if (line.startsWith("+++ ")) {
       file ??= files[files.push({ path: "", lines: [] }) - 1];
-      file.path = line.slice(4).replace(/^b\//, "").replace(/\t.*$/, "");
-    } else if (line.startsWith("@@")) {
-      const found = /@@ -(\d+)(?:,\d+)? \+(\d+)/.exec(line);
+      if (pathIn(line) !== "/dev/null") file.path = pathIn(line);
+    } else {
+      const found = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@/.exec(line);
+      if (!found) continue;
       file ??= files[files.push({ path: "", lines: [] }) - 1];
-      before = Number(found?.[1] ?? 1);
-      after = Number(found?.[2] ?? 1);
-      inHunk = true;
+      [before, oldLeft, after, newLeft] = [Number(found[1]), Number(found[2] ?? 1), Number(found[3]), Number(found[4] ?? 1)];
       file.lines.push({ sign: "@", text: line, before: null, after: null });
-    } else if (inHunk && line !== "" && "+- \\".includes(line[0])) {
-      const sign = line[0];
-      if (sign === "\\") continue;
-      file.lines.push({ sign, text: line.slice(1), before: sign === "+" ? null : before, after: sign === "-" ? null : after });
-      if (sign !== "+") before += 1;
-      if (sign !== "-") after += 1;
-    } else if (inHunk && line === "" ) inHunk = true;
-    else if (!line.startsWith("--- ")) inHunk = false;
+    }
   }
   return files.filter((one) => one.lines.length);
 }
+
+const pathIn = (line) => line.slice(4).replace(/\t.*$/, "").replace(/^[ab]\//, "");
 
 const OPERATION = { add: "new file", delete: "deleted", move: "moved", modify: "" };
 

@@ -95,7 +95,7 @@ class Builder {
 
   unread(seq) {
     this.#cut(seq);
-    this.#entries.push({ kind: "unread", key: "unread", seq });
+    this.#entries.push({ kind: "unread", key: `unread@${seq}`, seq });
   }
 
   #cut(seq) {

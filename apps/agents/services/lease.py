@@ -1,0 +1,72 @@
+"""The lease of the link: at most one process in the cluster speaks to the agents-server.
+
+The row's ``epoch`` rises with each holder. Every transaction of the link calls ``guard`` first, so that a holder that was
+thought dead, and was only slow, can no longer write: its transaction either commits before the takeover or not at all.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+from apps.agents.models import LinkLease
+from apps.core import clock
+
+_ROW = 1
+
+
+class LeaseLost(Exception):  # noqa: N818 - a turn of events, not a fault
+    """Another process holds the link now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a holder got: the epoch that it writes under, and the installation's name."""
+
+    epoch: int
+    bridge_id: str
+
+
+def acquire(holder: str, *, ttl_s: float) -> Lease | None:
+    """Take the lease for ``ttl_s`` seconds; None while another holder's has not expired."""
+    with transaction.atomic():
+        LinkLease.objects.get_or_create(pk=_ROW)
+        row = LinkLease.objects.select_for_update().get(pk=_ROW)
+        now = clock.now()
+        if row.holder and row.holder != holder and row.expires_at > now:
+            return None
+        row.epoch += 1
+        row.holder, row.expires_at = holder, now + dt.timedelta(seconds=ttl_s)
+        row.save()
+        return Lease(epoch=row.epoch, bridge_id=row.bridge_id)
+
+
+def renew(epoch: int, *, ttl_s: float) -> None:
+    """Hold on for another ``ttl_s`` seconds. Raises ``LeaseLost``."""
+    expires = clock.now() + dt.timedelta(seconds=ttl_s)
+    if not LinkLease.objects.filter(pk=_ROW, epoch=epoch).update(expires_at=expires):
+        raise LeaseLost
+
+
+def release(epoch: int) -> None:
+    """Let the next one have it at once."""
+    LinkLease.objects.filter(pk=_ROW, epoch=epoch).update(holder="", expires_at=clock.now())
+
+
+def guard(epoch: int) -> None:
+    """Make sure that ``epoch`` is still the holder's until this transaction ends. Raises ``LeaseLost``.
+
+    A shared lock on PostgreSQL: projects' transactions do not wait for each other, only a takeover waits for them. On SQLite
+    a writing transaction is alone anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT epoch FROM {LinkLease._meta.db_table} WHERE id = %s FOR SHARE", [_ROW])  # noqa: S608, SLF001
+            row = cursor.fetchone()
+        held = row[0] if row else None
+    else:
+        held = LinkLease.objects.filter(pk=_ROW).values_list("epoch", flat=True).first()
+    if held != epoch:
+        raise LeaseLost

@@ -1,0 +1,253 @@
+"""ProjectEventBroadcaster: hears what happened in this process and tells all processes. The only sender on the layer.
+
+``publish``, ``emit`` and the like return at once, in any thread; one task in one long-lived loop sends, in the order of the
+calls. A layer that is away costs nothing but the news: the processes' rooms read durable events from the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from channels.layers import get_channel_layer
+
+from apps.core import clock
+from apps.projects.records import AccessChange, Ephemeral, LoggedEvent
+from apps.realtime import metrics
+from apps.realtime.coalescing import Piece
+from apps.realtime.config import config
+from apps.realtime.groups import CONTROL, room_group
+from apps.realtime.protocol import event_frame
+from apps.realtime.streams import StreamMerger
+
+logger = logging.getLogger(__name__)
+
+_encode = msgspec.msgpack.Encoder().encode
+
+EVENTS_AT_ONCE: Final = 100  # events in one layer message
+WAITING: Final = 10_000  # messages that wait for the layer; more are given up, the log has what matters
+PAUSE_S: Final = 1.0  # how long a layer that failed is left alone
+SEND_PATIENCE_S: Final = 3.0
+IDLE_MERGERS: Final = 1_000
+
+Message = tuple[str, dict[str, Any]]
+
+
+class ProjectEventBroadcaster:
+    """See the module. One for each process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._out: deque[Message] = deque()
+        self._mergers: dict[str, StreamMerger] = {}
+        self._windows: dict[str, asyncio.TimerHandle] = {}
+        self._sender: asyncio.Task[None] | None = None
+        self._scheduled = False
+        self._paused_until = 0.0
+        self.fallback: Callable[[dict[str, Any]], None] | None = None
+        """Who takes messages of this process when the layer does not: the rooms of the same loop."""
+
+    # --- from any thread ----------------------------------------------------------------------------------------
+
+    def publish(self, guid: str, events: Sequence[LoggedEvent]) -> None:
+        """Tell the room's viewers everywhere what was committed."""
+        self._call(lambda: self._publish(guid, events))
+
+    def emit(self, news: Ephemeral) -> None:
+        """Tell them news that is never stored."""
+        self._call(lambda: self._emit(news))
+
+    def access(self, change: AccessChange) -> None:
+        """Tell every process that somebody's access changed."""
+        message = {
+            "type": "access",
+            "user": change.user_id,
+            "guid": change.guid,
+            "session": change.session_hash,
+            "reason": change.reason,
+        }
+        self._call(lambda: self._put(CONTROL, message))
+
+    def pieces(self, guid: str, pieces: list[Piece]) -> None:
+        """Send pieces as they are (``ports.Publisher``)."""
+        self._call(lambda: self._put_pieces(guid, pieces))
+
+    def wanted(self, guid: str) -> None:
+        """Ask the publishers of this room's streams for the text so far (``ports.Publisher``)."""
+        self._call(lambda: self._put(CONTROL, {"type": "wanted", "guid": guid}))
+
+    def answer(self, guid: str) -> None:
+        """Answer ``wanted``: what this process publishes in that room, so far."""
+        self._call(lambda: self._answer(guid))
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on work in ``loop`` (``ports.Publisher``)."""
+        with self._lock:
+            if self._loop is loop and not loop.is_closed():
+                return
+            self._loop = loop
+            self._scheduled = False
+            self._sender = None
+            self._windows.clear()
+        self._call(lambda: None)
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    def _call(self, work: Callable[[], None]) -> None:
+        """Do ``work`` in the loop, after everything that was asked for before it."""
+        with self._lock:
+            self._inbox.append(work)
+            if self._scheduled:
+                return
+            loop = self._living_loop()
+            self._scheduled = True
+        try:
+            loop.call_soon_threadsafe(self._run)
+        except RuntimeError:  # closed in this very moment; the next call finds another loop
+            with self._lock:
+                self._scheduled = False
+
+    def _living_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the server's loop or, in a command, that of a thread of our own."""
+        if self._loop is None or self._loop.is_closed():
+            self._loop = asyncio.new_event_loop()
+            self._sender = None
+            self._windows.clear()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="broadcaster", daemon=True)
+            self._thread.start()
+            atexit.register(self._finish)
+        return self._loop
+
+    def _finish(self) -> None:
+        """Send what waits before a command ends."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or not thread.is_alive():
+            return
+        with contextlib.suppress(Exception):
+            asyncio.run_coroutine_threadsafe(self._flushed(), loop).result(timeout=3)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=1)
+
+    async def _flushed(self) -> None:
+        self._run()
+        for guid in list(self._windows):
+            self._flush(guid)
+        if self._sender is not None:
+            await self._sender
+
+    async def flushed(self) -> None:
+        """Return when everything that was published before is with the layer. Call it in the loop. For tests."""
+        await self._flushed()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._inbox:
+                    self._scheduled = False
+                    break
+                work = self._inbox.popleft()
+            try:
+                work()
+            except Exception:
+                logger.exception("news cannot be published")
+
+    # --- in the loop --------------------------------------------------------------------------------------------
+
+    def _publish(self, guid: str, events: Sequence[LoggedEvent]) -> None:
+        merger = self._mergers.get(guid)
+        if merger is not None:
+            # What was streamed before must not come after; and what a fact ends must not begin again.
+            self._flush(guid)
+            for event in events:
+                merger.ended_by(event.type, event.data)
+        frames = [(event.seq, event.type, event_frame(guid, event)) for event in events]
+        for start in range(0, len(frames), EVENTS_AT_ONCE):
+            part = frames[start : start + EVENTS_AT_ONCE]
+            self._put(room_group(guid), {"type": "events", "guid": guid, "events": part})
+
+    def _emit(self, news: Ephemeral) -> None:
+        merger = self._mergers.get(news.guid)
+        if merger is None:
+            self._forget_quiet()
+            merger = self._mergers[news.guid] = StreamMerger()
+        now = merger.add(news, clock.to_wire(clock.now()))
+        if now:
+            self._put_pieces(news.guid, now)
+        self._open_window(news.guid)
+
+    def _open_window(self, guid: str) -> None:
+        if guid not in self._windows:
+            loop = asyncio.get_running_loop()
+            self._windows[guid] = loop.call_later(config().stream_window_ms / 1000, self._window_over, guid)
+
+    def _window_over(self, guid: str) -> None:
+        self._windows.pop(guid, None)
+        self._flush(guid)
+        if self._mergers[guid].busy:
+            self._open_window(guid)
+
+    def _flush(self, guid: str) -> None:
+        merger = self._mergers.get(guid)
+        if merger is not None and (pieces := merger.flush()):
+            self._put_pieces(guid, pieces)
+
+    def _forget_quiet(self) -> None:
+        """Bound the memory: projects in which nothing is open need no merger."""
+        if len(self._mergers) < IDLE_MERGERS:
+            return
+        for guid, merger in list(self._mergers.items()):
+            if not merger.kept and not merger.busy:
+                del self._mergers[guid]
+
+    def _answer(self, guid: str) -> None:
+        merger = self._mergers.get(guid)
+        if merger is not None:
+            self._flush(guid)
+            if so_far := merger.so_far():
+                self._put_pieces(guid, so_far)
+
+    def _put_pieces(self, guid: str, pieces: list[Piece]) -> None:
+        self._put(room_group(guid), {"type": "pieces", "guid": guid, "pieces": _encode(pieces)})
+
+    # --- to the layer -------------------------------------------------------------------------------------------
+
+    def _put(self, group: str, message: dict[str, Any]) -> None:
+        if len(self._out) >= WAITING:
+            self._out.popleft()
+            metrics.PUBLISH_FAILURES.inc()
+        self._out.append((group, message))
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.get_running_loop().create_task(self._send_all(), name="broadcaster")
+
+    async def _send_all(self) -> None:
+        layer = get_channel_layer()
+        while self._out:
+            group, message = self._out.popleft()
+            metrics.PUBLISHED.labels(message["type"]).inc()
+            if clock.monotonic() < self._paused_until:
+                self._fall_back(message)
+                continue
+            try:
+                await asyncio.wait_for(layer.group_send(group, message), SEND_PATIENCE_S)
+            except Exception as error:  # noqa: BLE001 - every layer fails in its own way
+                logger.warning("the channel layer does not take messages (%s)", type(error).__name__)
+                self._paused_until = clock.monotonic() + PAUSE_S
+                self._fall_back(message)
+
+    def _fall_back(self, message: dict[str, Any]) -> None:
+        metrics.PUBLISH_FAILURES.inc()
+        if self.fallback is not None:
+            self.fallback(message)
+
+
+broadcaster = ProjectEventBroadcaster()

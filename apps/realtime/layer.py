@@ -1,0 +1,118 @@
+"""The process's one ear on the channel layer: one channel, one group a room, one for all processes.
+
+Sends nothing: the broadcaster does. A layer that is away is asked again; meanwhile rooms live on by their position check.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from channels.layers import get_channel_layer
+
+from apps.realtime import ports
+from apps.realtime.coalescing import Piece
+from apps.realtime.groups import CONTROL, room_group
+from apps.realtime.room import Room
+
+if TYPE_CHECKING:
+    from apps.realtime.manager import WebSocketManager
+
+logger = logging.getLogger(__name__)
+
+PATIENCE: Final = 3.0  # seconds that a join waits for the layer
+BACKOFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
+
+pieces_decoder = msgspec.msgpack.Decoder(list[Piece])
+
+
+class Ear:
+    """Receives for the manager."""
+
+    def __init__(self, manager: WebSocketManager) -> None:
+        self._manager = manager
+        self._layer: Any = get_channel_layer()
+        self._channel: str | None = None
+
+    async def listen(self) -> None:
+        """Receive for ever."""
+        failures = 0
+        try:
+            while True:
+                try:
+                    channel = await self._open()
+                    failures = 0
+                    while True:
+                        self.hear(await self._layer.receive(channel))
+                except Exception as error:  # noqa: BLE001 - every layer fails in its own way
+                    logger.warning("the channel layer does not answer (%s)", type(error).__name__)
+                    self._channel = None
+                    for room in self._manager.rooms.values():
+                        room.subscribed = False
+                    await asyncio.sleep(BACKOFF[min(failures, len(BACKOFF) - 1)])
+                    failures += 1
+        finally:
+            await self._give_up()
+
+    async def _open(self) -> str:
+        """Return this process's channel, in the control group."""
+        if self._channel is None:
+            channel: str = await self._layer.new_channel("process.")
+            await self._layer.group_add(CONTROL, channel)
+            self._channel = channel
+            for room in list(self._manager.rooms.values()):
+                await self.join(room)
+        return self._channel
+
+    async def join(self, room: Room) -> None:
+        """Subscribe to a room. A failure is logged and tried again by the position check."""
+        if self._channel is None:
+            return
+        try:
+            await asyncio.wait_for(self._layer.group_add(room_group(room.guid), self._channel), PATIENCE)
+            room.subscribed = True
+        except Exception as error:  # noqa: BLE001 - see above
+            logger.warning("room %s is not subscribed (%s)", room.guid, type(error).__name__)
+
+    async def leave(self, room: Room) -> None:
+        """Subscribe no more."""
+        room.subscribed = False
+        if self._channel is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._layer.group_discard(room_group(room.guid), self._channel), PATIENCE)
+
+    async def _give_up(self) -> None:
+        """Leave all groups, so that a layer in memory does not fill a channel that nobody reads."""
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        with contextlib.suppress(BaseException):
+            await self._layer.group_discard(CONTROL, channel)
+            for room in self._manager.rooms.values():
+                await self._layer.group_discard(room_group(room.guid), channel)
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take one message. A bad one (another version's) is logged and forgotten."""
+        try:
+            self._hear(message)
+        except Exception:
+            logger.exception("a message of the channel layer cannot be used")
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        manager, kind = self._manager, message["type"]
+        if kind == "access":
+            manager.rights.changed(message)
+            return
+        if kind == "wanted":
+            ports.publisher.answer(message["guid"])
+            return
+        room = manager.rooms.get(message["guid"])
+        if room is None:
+            return
+        if kind == "events":
+            room.take_events(message["events"])
+        elif kind == "pieces":
+            room.take_pieces(pieces_decoder.decode(message["pieces"]))

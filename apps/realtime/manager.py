@@ -1,0 +1,237 @@
+"""WebSocketManager: the live connections and rooms of one process, and its one ear on the channel layer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from apps.core import clock
+from apps.core.errors import Unavailable
+from apps.core.ids import new_id
+from apps.projects.aio import in_thread
+from apps.projects.selectors.access import Access
+from apps.projects.selectors.events import positions
+from apps.realtime import draining, metrics, ports
+from apps.realtime.config import Config, config
+from apps.realtime.layer import Ear
+from apps.realtime.recovery import Recovery
+from apps.realtime.rights import Rights
+from apps.realtime.room import Room
+from apps.realtime.router import MessageRouter
+from apps.realtime.stats import figures
+from apps.realtime.stores import presence_store, user_rate
+from apps.realtime.tracker import PresenceTracker
+
+if TYPE_CHECKING:
+    from apps.realtime.service import WebSocketService
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 0.25  # how exactly the deadlines of connections are kept
+ACCESS_CHECK_S: Final = 3.0  # how often users are looked up, in case a message about them was lost
+
+
+class WebSocketManager:
+    """See the module. One for each event loop; made by ``manager_here``."""
+
+    def __init__(self, settings: Config) -> None:
+        self.config = settings
+        self.process = new_id()
+        self.connections: dict[str, WebSocketService] = {}
+        self.by_user: dict[str, set[WebSocketService]] = defaultdict(set)
+        self.by_address: dict[str, int] = defaultdict(int)
+        self.rooms: dict[str, Room] = {}
+        self.recoveries: dict[str, Recovery] = {}
+        self.system_viewers: set[WebSocketService] = set()
+        self._user_rate = user_rate(settings)
+        self.router = MessageRouter(self._user_rate)
+        self.presence = PresenceTracker(presence_store(settings))
+        self.rights = Rights(self)
+        self.ear = Ear(self)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._opening: dict[str, asyncio.Future[Room]] = {}
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to listen and to look after things. Called once, in the loop that serves."""
+        ports.publisher.attach(asyncio.get_running_loop())
+        ports.publisher.fallback = self.ear.hear
+        self.spawn(self.ear.listen())
+        self.spawn(self._every(TICK_S, self._tick))
+        self.spawn(self._every(self.config.position_check_s, self._check_positions))
+        self.spawn(self._every(ACCESS_CHECK_S, self.rights.check_users))
+        self.spawn(self._every(self.config.presence_ttl_s / 3, self._refresh_presence))
+        self.spawn(self._every(1.0, self._tell_staff))
+
+    async def stop(self) -> None:
+        """End every task and close what is open. The connections are gone by now."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for room in self.rooms.values():
+            room.close()
+        await self.presence.close()
+        await self._user_rate.close()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run ``work`` beside everything else; it is held until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _every(self, seconds: float, work: Any) -> None:
+        """Do ``work`` again and again; its failures are logged and change nothing."""
+        while True:
+            await asyncio.sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - spreads processes, hides nothing
+            try:
+                outcome = work()
+                if asyncio.iscoroutine(outcome):
+                    await outcome
+            except Exception:
+                logger.exception("%s failed", getattr(work, "__name__", work))
+
+    # --- connections --------------------------------------------------------------------------------------------
+
+    def add(self, connection: WebSocketService) -> None:
+        """Count a connection."""
+        self.connections[connection.id] = connection
+        self.by_address[connection.address] += 1
+        metrics.CONNECTIONS.labels("websocket").inc()
+
+    def remove(self, connection: WebSocketService) -> None:
+        """Count it no more. May be called twice."""
+        if self.connections.pop(connection.id, None) is None:
+            return
+        self.by_address[connection.address] -= 1
+        if self.by_address[connection.address] <= 0:
+            del self.by_address[connection.address]
+        if connection.identity is not None:
+            mine = self.by_user[connection.identity.user_id]
+            mine.discard(connection)
+            if not mine:
+                del self.by_user[connection.identity.user_id]
+        self.system_viewers.discard(connection)
+        metrics.CONNECTIONS.labels("websocket").dec()
+
+    def _tick(self) -> None:
+        now = clock.monotonic()
+        for connection in list(self.connections.values()):
+            if now >= connection.wake_at:
+                connection.on_time(now)
+
+    async def drain(self, seconds: float) -> None:
+        """Tell every connection to come back later, spread over ``seconds``, and close it."""
+        draining.begin()
+        self.presence.frozen = True
+        waiting = list(self.connections.values())
+        random.shuffle(waiting)
+        pause = seconds * 0.8 / max(1, len(waiting))
+        for connection in waiting:
+            connection.drain()
+            await asyncio.sleep(pause)
+
+    # --- rooms --------------------------------------------------------------------------------------------------
+
+    async def open(self, access: Access) -> Room:
+        """Return the room, listening and in position. Raises ``Unavailable`` when the database does not answer."""
+        room = self.rooms.get(access.guid)
+        if room is not None and room.opened.is_set():
+            room.idle_since = clock.monotonic()
+            return room
+        flight = self._opening.get(access.guid)
+        if flight is None:
+            flight = self.spawn(self._open(access))
+            self._opening[access.guid] = flight
+            flight.add_done_callback(lambda done: self._opened(access.guid, done))
+        return await asyncio.shield(flight)
+
+    def _opened(self, guid: str, flight: asyncio.Future[Room]) -> None:
+        self._opening.pop(guid, None)
+        if not flight.cancelled():
+            flight.exception()
+
+    async def _open(self, access: Access) -> Room:
+        # Listen first, then look where the log stands: what happens in between is seen twice, never missed.
+        room = self.rooms[access.guid] = Room(access.project_id, access.guid)
+        self.recoveries[access.guid] = Recovery(room)
+        try:
+            await self.ear.join(room)
+            position = (await in_thread(positions, [access.project_id])).get(access.project_id)
+            if position is None:
+                raise Unavailable
+        except BaseException:
+            self.rooms.pop(access.guid, None)
+            self.recoveries.pop(access.guid, None)
+            raise
+        room.open_at(position)
+        await self.presence.load(room)
+        ports.publisher.wanted(access.guid)
+        metrics.ROOMS.set(len(self.rooms))
+        return room
+
+    async def _check_positions(self) -> None:
+        """Compare every room with its log: one query. Close rooms that nobody looks at."""
+        now = clock.monotonic()
+        for room in list(self.rooms.values()):
+            if not room.viewers and room.opened.is_set() and now - room.idle_since > self.config.room_linger_s:
+                await self._close(room)
+        open_rooms = [room for room in self.rooms.values() if room.opened.is_set()]
+        if not open_rooms:
+            return
+        found = await in_thread(positions, [room.project_id for room in open_rooms])
+        for room in open_rooms:
+            position = found.get(room.project_id)
+            if position is None:
+                await self.rights.check_room(room)
+                continue
+            room.notice(position)
+            if position.access_version != room.access_version:
+                room.access_version = position.access_version
+                await self.rights.check_room(room)
+            if not room.subscribed:
+                await self.ear.join(room)
+
+    async def _close(self, room: Room) -> None:
+        del self.rooms[room.guid]
+        self.recoveries.pop(room.guid, None)
+        room.close()
+        metrics.ROOMS.set(len(self.rooms))
+        await self.ear.leave(room)
+
+    async def _refresh_presence(self) -> None:
+        await self.presence.refresh([room for room in self.rooms.values() if room.opened.is_set()])
+
+    def _tell_staff(self) -> None:
+        if self.system_viewers:
+            frame = figures(self)
+            for connection in list(self.system_viewers):
+                connection.put(frame)
+
+
+
+_managers: WeakKeyDictionary[asyncio.AbstractEventLoop, WebSocketManager] = WeakKeyDictionary()
+
+
+def manager_here() -> WebSocketManager:
+    """Return the manager of the running loop, started at the first call."""
+    loop = asyncio.get_running_loop()
+    manager = _managers.get(loop)
+    if manager is None:
+        manager = _managers[loop] = WebSocketManager(config())
+        manager.start()
+    return manager
+
+
+async def stop_here() -> None:
+    """Stop the manager of the running loop, if there is one."""
+    manager = _managers.pop(asyncio.get_running_loop(), None)
+    if manager is not None:
+        await manager.stop()

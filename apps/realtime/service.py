@@ -1,0 +1,402 @@
+"""WebSocketService: one connection from its accept to its close.
+
+Frames are read as they come: pings are answered at once, commands wait in a bounded queue for the one worker of the connection,
+so that a slow command blocks neither the heartbeat nor the end. Whatever happens, the clean-up runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from apps.accounts.identity import Identity
+from apps.accounts.sessions import user_from_session
+from apps.accounts.tokens import user_from_token
+from apps.core import clock
+from apps.core.correlation import correlated
+from apps.core.errors import (
+    AutoCodeError,
+    Forbidden,
+    Internal,
+    InvalidMessage,
+    NotAuthenticated,
+    RateLimited,
+    TokenExpired,
+    Unavailable,
+    UnknownType,
+)
+from apps.core.ids import new_id
+from apps.projects.aio import in_thread
+from apps.realtime import draining, metrics
+from apps.realtime.close_codes import MEANINGS, CloseCode
+from apps.realtime.commands import COMMANDS, Rate
+from apps.realtime.context import Context
+from apps.realtime.deadlines import Deadlines
+from apps.realtime.frames import Frame
+from apps.realtime.handlers.session import Ping
+from apps.realtime.handshake import Handshake, read_handshake
+from apps.realtime.joined import heartbeat
+from apps.realtime.limits import Strikes, TokenBucket
+from apps.realtime.manager import manager_here
+from apps.realtime.outlet import Outlet, QueueOutlet
+from apps.realtime.protocol import Envelope, Refused, decode, error_frame, reply_frame
+from apps.realtime.replies import Authenticated, Pong
+from apps.realtime.router import form
+from apps.realtime.sockets import SocketRooms
+from apps.realtime.viewers import Viewer
+
+logger = logging.getLogger(__name__)
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Work = Callable[[], Awaitable[None]]
+
+GONE_PATIENCE: Final = 10.0  # seconds from our close to the end, if the server never tells of it
+
+
+class WebSocketService:
+    """See the module. It is the ``Owner`` of its viewers."""
+
+    def __init__(self, scope: dict[str, Any], send: Send) -> None:
+        self.manager = manager_here()
+        self.id = new_id()
+        self.identity: Identity | None = None
+        self.closing = False
+        self.rooms = SocketRooms(self)
+        self._scope = scope
+        self._send = send
+        self._task = asyncio.current_task()
+        settings = self.manager.config
+        now = clock.monotonic()
+        self._hello = read_handshake(scope)
+        self.address = self._hello.address
+        self.deadlines = Deadlines(settings, now)
+        self.wake_at = now
+        self._commands = TokenBucket(settings.commands_per_s, settings.command_burst, now)
+        self._feedbacks = TokenBucket(settings.feedbacks_per_s, settings.feedbacks_per_s, now)
+        self._pings = TokenBucket(settings.pings_per_s, 10, now)
+        self._bad = Strikes(settings.bad_frames, settings.bad_frames_window_s)
+        self._excess = Strikes(settings.excess_commands, 10.0)
+        self._queue: asyncio.Queue[Work] = asyncio.Queue(settings.command_queue)
+        self.outlet: Outlet = QueueOutlet(
+            send, limit=settings.outbound_bytes, on_overflow=lambda: self.close(CloseCode.TOO_SLOW)
+        )
+
+    @property
+    def who(self) -> Identity:
+        """Who is logged in. Raises ``NotAuthenticated``."""
+        if self.identity is None:
+            raise NotAuthenticated
+        return self.identity
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for this connection's reader."""
+        return self.outlet.waiting
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    async def run(self, receive: Receive) -> None:
+        """Serve the connection until it is gone."""
+        worker: asyncio.Task[None] | None = None
+        try:
+            await receive()  # websocket.connect
+            if not self._hello.allowed:
+                await self._send({"type": "websocket.close", "code": 4403})
+                return
+            await self._send({"type": "websocket.accept", "subprotocol": self._hello.subprotocol})
+            self.manager.add(self)
+            if await self._welcome(self._hello):
+                worker = asyncio.create_task(self._work(), name="worker")
+                logger.info("connected", extra={"connection": self.id, "address": self.address})
+            while (message := await receive())["type"] != "websocket.disconnect":
+                if message["type"] == "websocket.receive" and not self.closing:
+                    self._frame(message)
+            logger.info("disconnected", extra={"connection": self.id, "code": message.get("code")})
+        except asyncio.CancelledError:
+            if not self.closing:
+                raise
+        finally:
+            self._clean_up(worker)
+
+    def _clean_up(self, worker: asyncio.Task[None] | None) -> None:
+        self.closing = True
+        if worker is not None:
+            worker.cancel()
+        self.outlet.stop()
+        self.rooms.leave_all()
+        self.manager.remove(self)
+
+    async def _welcome(self, hello: Handshake) -> bool:
+        """Log in with what the handshake brought; return whether the connection goes on."""
+        settings = self.manager.config
+        if draining.is_draining():
+            self.drain()
+        elif hello.problem is not None:
+            self.close(*hello.problem)
+        elif self.manager.by_address[self.address] > settings.connections_per_address:
+            self.close(CloseCode.TOO_MANY_CONNECTIONS, RateLimited("Too many connections from this address."))
+        elif hello.token is not None or hello.session_key is not None:
+            await self._log_in(hello)
+        self._plan_wake()
+        return not self.closing
+
+    async def _log_in(self, hello: Handshake) -> None:
+        try:
+            if hello.token is not None:
+                identity = await in_thread(user_from_token, hello.token)
+            else:
+                identity = await in_thread(user_from_session, hello.session_key or "")
+            self.put(Frame(reply_frame("authenticated", _plain(await self.authenticated(identity)))))
+        except NotAuthenticated as error:
+            if hello.token is None:
+                return  # an old cookie is no offence: the page may still show a token
+            self._refuse_login(error)
+        except AutoCodeError as error:
+            self.close(CloseCode.TOO_MANY_CONNECTIONS, error)
+        except Exception:
+            logger.exception("the login cannot be checked")
+            self.close(CloseCode.OVERLOADED, Unavailable(retry_after_ms=2_000))
+
+    def _refuse_login(self, error: AutoCodeError, reply_to: str | None = None) -> None:
+        code = CloseCode.TOKEN_EXPIRED if isinstance(error, TokenExpired) else CloseCode.BAD_CREDENTIALS
+        self.close(code, error, reply_to)
+
+    async def authenticated(self, identity: Identity) -> Authenticated:
+        """Take a proved identity: log in, or renew for the same user.
+
+        Raises ``Forbidden`` for another user, ``RateLimited`` when the user has too many connections.
+        """
+        if self.identity is not None and self.identity.user_id != identity.user_id:
+            raise Forbidden("This connection belongs to another user.")
+        mine = self.manager.by_user[identity.user_id]
+        if self not in mine and len(mine) >= self.manager.config.connections_per_user:
+            raise RateLimited("Too many connections of this user.", details={"limit": len(mine)})
+        mine.add(self)
+        self.identity = identity
+        self.deadlines.logged_in(identity.expires_at, token=identity.token_id is not None)
+        self._plan_wake()
+        return Authenticated(
+            user_id=identity.user_id,
+            username=identity.username,
+            expires_at=clock.to_wire(identity.expires_at),
+            heartbeat=heartbeat(self.manager.config),
+        )
+
+    async def gone(self) -> None:
+        """End the connection from this side without a word, and return when it has ended. For tests and the last end."""
+        self.closing = True
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=GONE_PATIENCE)
+
+    # --- in -----------------------------------------------------------------------------------------------------
+
+    def _frame(self, message: dict[str, Any]) -> None:
+        """Take one frame. Nothing here waits."""
+        self.deadlines.heard(clock.monotonic())
+        text = message.get("text")
+        metrics.FRAMES_IN.inc()
+        try:
+            if text is None:
+                raise InvalidMessage("Send JSON as text frames, not as binary ones.")
+            metrics.BYTES_IN.inc(len(text))
+            envelopes = decode(text, limit=self.manager.config.max_frame_bytes)
+        except AutoCodeError as error:
+            self._bad_frame(error)
+            return
+        for envelope in envelopes:
+            if self.closing:
+                return
+            if isinstance(envelope, Refused):
+                self._bad_frame(envelope.error, envelope.id)
+            else:
+                self._take(envelope)
+
+    def _bad_frame(self, error: AutoCodeError, reply_to: str | None = None) -> None:
+        if self._bad.add(clock.monotonic()):
+            self.close(CloseCode.MALFORMED, error)
+            return
+        self.put(Frame(error_frame(error, reply_to=reply_to)))
+
+    def _take(self, envelope: Envelope) -> None:
+        row, now = COMMANDS.get(envelope.type), clock.monotonic()
+        if row is not None and row.rate is Rate.PING:
+            wait = self._pings.take(now)
+            if not wait:
+                self._ping(envelope)
+        else:
+            wait = self._commands.take(now)
+            if not wait and row is not None and row.rate is Rate.FEEDBACK:
+                wait = self._feedbacks.take(now)
+            if not wait and self._queue.full():
+                wait = 1_000
+            if not wait:
+                self._queue.put_nowait(lambda: self._carry_out(envelope))
+        if wait:
+            self._too_many(envelope, wait)
+
+    def _too_many(self, envelope: Envelope, wait: int) -> None:
+        error = RateLimited(retry_after_ms=wait)
+        if self._excess.add(clock.monotonic()):
+            self.close(CloseCode.RATE_LIMITED, RateLimited(retry_after_ms=max(wait, 5_000)), envelope.id)
+            return
+        self.put(Frame(error_frame(error, guid=envelope.project_guid, reply_to=envelope.id)))
+
+    def _ping(self, envelope: Envelope) -> None:
+        try:
+            data = self.pong(form(Ping, envelope.data).t)
+        except AutoCodeError as error:
+            self.put(Frame(error_frame(error, reply_to=envelope.id)))
+            return
+        self.put(Frame(reply_frame("pong", data, reply_to=envelope.id)))
+
+    def pong(self, t: Any) -> Pong:
+        """Return the answer to a ping."""
+        return Pong(t=t, server_time=clock.to_wire(clock.now()), rooms=self.rooms.positions())
+
+    async def _work(self) -> None:
+        """Carry out what waits, one after the other."""
+        while True:
+            work = await self._queue.get()
+            try:
+                await work()
+            except Exception:
+                logger.exception("a connection's work failed")
+
+    async def _carry_out(self, envelope: Envelope) -> None:
+        place = self.rooms.places.get(envelope.project_guid or "")
+        context = Context(
+            envelope=envelope,
+            command_id=envelope.id or new_id(),
+            identity=self.identity,
+            service=self,
+            room=place[0] if place else None,
+            viewer=place[1] if place else None,
+        )
+        with correlated(context.command_id):
+            try:
+                row, data = await self.manager.router.carry_out(context)
+            except AutoCodeError as error:
+                self._failed(envelope, error)
+                return
+        if row.reply is not None and data is not None:
+            frame = reply_frame(row.reply, _plain(data), guid=envelope.project_guid, reply_to=envelope.id)
+            self.put(Frame(frame))
+
+    def _failed(self, envelope: Envelope, error: AutoCodeError) -> None:
+        if envelope.type == "authenticate" and self.identity is None:
+            if isinstance(error, NotAuthenticated):
+                self._refuse_login(error, envelope.id)
+                return
+            if isinstance(error, RateLimited):
+                self.close(CloseCode.TOO_MANY_CONNECTIONS, error, envelope.id)
+                return
+        if isinstance(error, UnknownType):
+            self._bad_frame(error, envelope.id)
+            return
+        if isinstance(error, Internal):
+            logger.warning("command %s was answered with internal", envelope.type[:64])
+        self.put(Frame(error_frame(error, guid=envelope.project_guid, reply_to=envelope.id)))
+
+    # --- out ----------------------------------------------------------------------------------------------------
+
+    def put(self, frame: Frame) -> None:
+        """Send a frame; see ``Outlet``."""
+        self.outlet.put(frame)
+
+    def close(self, code: CloseCode, error: AutoCodeError | None = None, reply_to: str | None = None) -> None:
+        """Say why and close. Returns at once; the second call does nothing."""
+        if self.closing:
+            return
+        last = None
+        if code is not CloseCode.TOO_SLOW:
+            last = Frame(error_frame(error or _because(code), reply_to=reply_to))
+        self._close(code, last)
+
+    def drain(self) -> None:
+        """Ask the client to come back later, and close."""
+        if not self.closing:
+            retry = random.randint(200, 2_000)  # noqa: S311 - spreads clients, hides nothing
+            frame = reply_frame("server_draining", {"retryAfterMs": retry})
+            self._close(CloseCode.DRAINING, Frame(frame))
+
+    def _close(self, code: CloseCode, last: Frame | None) -> None:
+        self.closing = True
+        metrics.CLOSES.labels(str(int(code))).inc()
+        logger.info("closing: %s", MEANINGS[code], extra={"connection": self.id, "code": int(code)})
+        self.wake_at = clock.monotonic() + GONE_PATIENCE
+        # Rooms first: a connection that is being closed must not delay or count as anybody.
+        self.rooms.leave_all()
+        self.manager.spawn(self.outlet.close(code, last))
+
+    def session_ended(self) -> None:
+        """The user logged out elsewhere, or was disabled."""
+        self.close(CloseCode.SESSION_ENDED, NotAuthenticated("You were logged out."))
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def on_time(self, now: float) -> None:
+        """A deadline may be over; called by the manager's clock."""
+        if self.closing:
+            if self._task is not None:
+                self._task.cancel()
+            return
+        due = self.deadlines.due(now, self.identity is not None)
+        if due is None:
+            warning = self.deadlines.warning(now)
+            if warning is not None:
+                self.put(Frame(reply_frame("token_expiring", {"expiresAt": clock.to_wire(warning)})))
+            self._plan_wake()
+        else:
+            self.close(due, TokenExpired() if due is CloseCode.TOKEN_EXPIRED else None)
+
+    def _plan_wake(self) -> None:
+        if not self.closing:
+            self.wake_at = self.deadlines.next(self.identity is not None)
+
+    # --- what rooms say (Owner) ---------------------------------------------------------------------------------
+
+    def access_lost(self, viewer: Viewer, error: AutoCodeError) -> None:
+        """See ``Owner``."""
+        self.rooms.lost(viewer, error)
+
+    def access_changed(self, viewer: Viewer) -> None:
+        """See ``Owner``."""
+        self.rooms.role_changed(viewer)
+
+    def position_lost(self, viewer: Viewer, reason: str) -> None:
+        """See ``Owner``."""
+        guid = next((guid for guid, (_, known) in self.rooms.places.items() if known is viewer), None)
+        if guid is None:
+            return
+        wanted = guid
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(lambda: self.rooms.rejoin(viewer, wanted, reason))
+            return
+        self.close(CloseCode.POSITION_LOST)
+
+
+def _because(code: CloseCode) -> AutoCodeError:
+    """Return the error that says ``code`` in words."""
+    match code:
+        case CloseCode.NOT_AUTHENTICATED | CloseCode.SESSION_ENDED | CloseCode.BAD_CREDENTIALS:
+            return NotAuthenticated(f"{MEANINGS[code].capitalize()}.")
+        case CloseCode.NO_LONGER_ALLOWED:
+            return Forbidden("You are no longer a member of this project.")
+        case _:
+            return Unavailable(f"{MEANINGS[code].capitalize()}.")
+
+
+def _plain(data: Any) -> Any:
+    """Return a reply's data without what it does not say."""
+    if isinstance(data, msgspec.Struct):
+        built = msgspec.to_builtins(data)
+        return {name: value for name, value in built.items() if value is not None or name == "t"}
+    return data

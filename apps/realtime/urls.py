@@ -1,0 +1,3 @@
+"""HTTP addresses of the rooms."""
+
+urlpatterns: list = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
@@ -12,8 +12,14 @@ from apps.agents import models
 from apps.agents.services.dead_letters import discard, retry
 from apps.core.errors import AutoCodeError
 
+if TYPE_CHECKING:  # generic for the type checker alone
+    _Admin = admin.ModelAdmin[Any]
+    _Inline = admin.TabularInline[Any, Any]
+else:
+    _Admin, _Inline = admin.ModelAdmin, admin.TabularInline
 
-class ReadOnly(admin.ModelAdmin[Any]):
+
+class ReadOnly(_Admin):
     """Rows that services alone write: to be searched and read."""
 
     list_per_page = 50
@@ -61,7 +67,7 @@ class ToolCallAdmin(ReadOnly):
     ordering = ("-started_at",)
 
 
-class VoteInline(admin.TabularInline[Any, Any]):
+class VoteInline(_Inline):
     """Who agreed."""
 
     model = models.ApprovalVote
@@ -132,7 +138,18 @@ class ProjectUsageAdmin(ReadOnly):
 class OutboxAdmin(ReadOnly):
     """What the agents-server must learn."""
 
-    list_display = ("id", "type", "project", "ref", "state", "attempts", "refusals", "created_at", "settled_at", "last_error")
+    list_display = (
+        "id",
+        "type",
+        "project",
+        "ref",
+        "state",
+        "attempts",
+        "refusals",
+        "created_at",
+        "settled_at",
+        "last_error",
+    )
     list_filter = ("state", "type")
     search_fields = ("key", "ref", "project__name")
     list_select_related = ("project",)

@@ -21,7 +21,7 @@ SHOWN_ARGUMENT = 2_000
 
 
 def cut(text: str, longest: int) -> str:
-    """Return ``text``, or its head and tail around a line that says how much is missing; at most ``longest`` characters."""
+    """Return ``text``, at most ``longest`` characters: its head and tail around what is missing."""
     if len(text) <= longest:
         return text
     room = longest - 60  # for the line between; 60 holds any number

@@ -23,6 +23,7 @@ from apps.projects.records import AccessChange, Ephemeral, LoggedEvent
 from apps.realtime import metrics
 from apps.realtime.coalescing import Piece
 from apps.realtime.config import config
+from apps.realtime.ports import held
 from apps.realtime.groups import CONTROL, room_group
 from apps.realtime.protocol import event_frame
 from apps.realtime.streams import StreamMerger
@@ -99,12 +100,16 @@ class ProjectEventBroadcaster:
             self._scheduled = False
             self._sender = None
             self._windows.clear()
-        self._call(lambda: None)
+        self._call_now(lambda: None)
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
     def _call(self, work: Callable[[], None]) -> None:
         """Do ``work`` in the loop, after everything that was asked for before it."""
+        if not held(lambda: self._call_now(work)):
+            self._call_now(work)
+
+    def _call_now(self, work: Callable[[], None]) -> None:
         with self._lock:
             self._inbox.append(work)
             if self._scheduled:

@@ -6,6 +6,7 @@ from typing import Any
 
 from channels.consumer import AsyncConsumer
 
+from apps.realtime import daphne_drain
 from apps.realtime.service import WebSocketService
 
 
@@ -19,3 +20,6 @@ class RoomConsumer(AsyncConsumer):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection."""
         await WebSocketService(scope, send).run(receive)
+
+
+daphne_drain.install()

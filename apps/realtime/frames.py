@@ -9,15 +9,18 @@ from apps.realtime.protocol import piece_frame
 class Frame:
     """One envelope. ``data`` is its JSON in UTF-8; ``text`` the same as ASGI servers want it, made at first use.
 
+    ``seq`` is 0 for everything that is not a durable event.
+
     Frames of news that is never stored know their ``piece``, so that pending ones of one key can merge.
     """
 
-    __slots__ = ("_data", "_text", "guid", "piece", "size")
+    __slots__ = ("_data", "_text", "guid", "piece", "seq", "size")
 
-    def __init__(self, data: bytes, *, guid: str = "", piece: Piece | None = None) -> None:
+    def __init__(self, data: bytes, *, guid: str = "", seq: int = 0, piece: Piece | None = None) -> None:
         self._data: bytes | None = data
         self._text: str | None = None
         self.guid = guid
+        self.seq = seq
         self.piece = piece
         self.size = len(data)
 
@@ -47,7 +50,7 @@ class Frame:
             return later
         frame = Frame.__new__(Frame)
         frame._data = frame._text = None  # noqa: SLF001 - its own constructor
-        frame.guid, frame.piece = self.guid, piece
+        frame.guid, frame.piece, frame.seq = self.guid, piece, 0
         frame.size = self.size + later.size  # a little too much: the envelope counts twice
         return frame
 

@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from apps.accounts.identity import Identity
 from apps.core import clock
 from apps.core.errors import Unavailable
 from apps.core.ids import new_id
@@ -28,6 +29,7 @@ from apps.realtime.stores import presence_store, user_rate
 from apps.realtime.tracker import PresenceTracker
 
 if TYPE_CHECKING:
+    from apps.realtime.http import Listener
     from apps.realtime.service import WebSocketService
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class WebSocketManager:
         self.rooms: dict[str, Room] = {}
         self.recoveries: dict[str, Recovery] = {}
         self.system_viewers: set[WebSocketService] = set()
+        self.listeners: dict[Listener, Identity] = {}
         self._user_rate = user_rate(settings)
         self.router = MessageRouter(self._user_rate)
         self.presence = PresenceTracker(presence_store(settings))
@@ -131,6 +134,10 @@ class WebSocketManager:
         """Tell every connection to come back later, spread over ``seconds``, and close it."""
         draining.begin()
         self.presence.frozen = True
+        for listener in list(self.listeners):
+            listener.end("draining")
+        for room in self.rooms.values():
+            room.wake()  # long polls answer now
         waiting = list(self.connections.values())
         random.shuffle(waiting)
         pause = seconds * 0.8 / max(1, len(waiting))

@@ -194,7 +194,8 @@ class QueueOutlet(Outlet):
                 await asyncio.wait_for(asyncio.shield(self._task), CLOSE_PATIENCE)
         self.stop()
         with contextlib.suppress(Exception):
-            await self._send({"type": "websocket.close", "code": code})
+            # A plain int: Autobahn refuses subclasses.
+            await self._send({"type": "websocket.close", "code": int(code)})
 
     def stop(self) -> None:
         """See ``Outlet``."""

@@ -6,7 +6,10 @@ The broadcaster plugs itself in when the app starts; until then nothing is publi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from apps.realtime.coalescing import Piece
@@ -50,6 +53,53 @@ class _Nobody:
 
 
 publisher: Publisher = _Nobody()
+
+
+class Hold:
+    """News of one command, kept back until its reply is on its way: the reply goes first, then the event.
+
+    Filled by the command's thread, released by the connection's task; after the release everything passes.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: list[Callable[[], None]] | None = []
+
+    def keep(self, news: Callable[[], None]) -> bool:
+        """Keep ``news`` back; False when that is over and it should go at once."""
+        with self._lock:
+            if self._kept is None:
+                return False
+            self._kept.append(news)
+            return True
+
+    def release(self) -> None:
+        """Let everything go, in its order."""
+        with self._lock:
+            kept, self._kept = self._kept or [], None
+        for news in kept:
+            news()
+
+
+_hold: contextvars.ContextVar[Hold | None] = contextvars.ContextVar("realtime_hold", default=None)
+
+
+def held(news: Callable[[], None]) -> bool:
+    """Keep ``news`` back if the running command asks for it."""
+    hold = _hold.get()
+    return hold is not None and hold.keep(news)
+
+
+@contextmanager
+def reply_first() -> Iterator[None]:
+    """What is published within the block, also by its threads, goes out at its end."""
+    hold = Hold()
+    token = _hold.set(hold)
+    try:
+        yield
+    finally:
+        _hold.reset(token)
+        hold.release()
 
 
 def plug(sender: Publisher) -> None:

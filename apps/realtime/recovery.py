@@ -96,7 +96,7 @@ class Recovery:
             events = await in_thread(read_events, project_id, after=after, limit=limit, max_bytes=most)
             if events and events[0].seq != after + 1:
                 raise Unavailable("The log was cut just now; try again.")
-            return [Frame(event_frame(guid, event), guid=guid) for event in events]
+            return [Frame(event_frame(guid, event), guid=guid, seq=event.seq) for event in events]
 
         return await self._shared(("read", after, limit), read)
 

@@ -34,6 +34,9 @@ class Rights:
             if room is not None:
                 self._manager.spawn(self.check_room(room, user_id))
         elif session is not None:
+            for listener, identity in list(self._manager.listeners.items()):
+                if identity.session_hash == session:
+                    listener.end("session_ended")
             for connection in list(self._manager.by_user.get(user_id, ())):
                 if connection.identity is not None and connection.identity.session_hash == session:
                     connection.session_ended()
@@ -63,7 +66,8 @@ class Rights:
     async def check_users(self, user_id: str | None = None) -> None:
         """End the connections of users who were disabled or whose version has risen. One query."""
         manager = self._manager
-        users = list(manager.by_user) if user_id is None else [user_id] if user_id in manager.by_user else []
+        here = set(manager.by_user) | {identity.user_id for identity in manager.listeners.values()}
+        users = [user for user in here if user_id in {None, user}]
         if not users:
             return
         versions = await in_thread(access_versions, users)
@@ -72,3 +76,6 @@ class Rights:
                 identity = connection.identity
                 if identity is not None and versions.get(user) != identity.access_version:
                     connection.session_ended()
+        for listener, identity in list(manager.listeners.items()):
+            if identity.user_id in users and versions.get(identity.user_id) != identity.access_version:
+                listener.end("session_ended")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,7 +18,7 @@ import msgspec
 from apps.core import clock
 from apps.core.events import event_type
 from apps.projects.aio import in_thread
-from apps.projects.records import LoggedEvent, Position
+from apps.projects.records import Position
 from apps.projects.selectors.events import positions, read_events
 from apps.realtime import metrics
 from apps.realtime.coalescing import ENDING, Kept, Piece, Shape
@@ -79,7 +79,7 @@ class Room:
         """Forget everything; nobody looks any more."""
         if self._repair is not None:
             self._repair.cancel()
-        self._wake_waiters()
+        self.wake()
 
     def attach(self, viewer: Viewer, seq: int) -> None:
         """Let ``viewer``, who has everything up to ``seq``, see what follows."""
@@ -96,7 +96,7 @@ class Room:
 
     def take_events(self, events: Sequence[Sequence[Any]]) -> None:
         """Take events from the channel layer: ``(seq, type, envelope as bytes)``, in any order, perhaps seen before."""
-        items = [(seq, (type_, Frame(data, guid=self.guid))) for seq, type_, data in events]
+        items = [(seq, (type_, Frame(data, guid=self.guid, seq=seq))) for seq, type_, data in events]
         if self._early is not None:
             self._early.extend(items[:HELD])
             return
@@ -128,7 +128,7 @@ class Room:
                 if seq > seen and viewer.wants_event(topic):
                     put(frame)
             viewer.seq = last
-        self._wake_waiters()
+        self.wake()
 
     def _end(self, type_: str, frame: Frame) -> None:
         """Forget what this event ends; remember that it ended."""
@@ -151,20 +151,21 @@ class Room:
             return None
         return [frame for at, frame in self._ring if at > seq]
 
-    async def moved(self, seq: int, timeout: float) -> None:
-        """Return when the cursor is beyond ``seq``, or after ``timeout`` seconds."""
+    async def moved(self, seq: int, within: float) -> None:
+        """Return when the cursor is beyond ``seq``, when the room ends, or ``within`` seconds."""
         if self.cursor.seq > seq:
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
-            await asyncio.wait_for(waiter, timeout)
+            await asyncio.wait_for(waiter, within)
         except TimeoutError:
             return
         finally:
             self._waiters.discard(waiter)
 
-    def _wake_waiters(self) -> None:
+    def wake(self) -> None:
+        """Let everybody who waits in ``moved`` look again."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -236,7 +237,7 @@ class Room:
         viewers, self.viewers = list(self.viewers), set()
         for viewer in viewers:
             viewer.owner.position_lost(viewer, reason)
-        self._wake_waiters()
+        self.wake()
 
     # --- what is live besides -----------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from apps.core.errors import (
 )
 from apps.core.ids import new_id
 from apps.projects.aio import in_thread
-from apps.realtime import draining, metrics
+from apps.realtime import draining, metrics, ports
 from apps.realtime.close_codes import MEANINGS, CloseCode
 from apps.realtime.commands import COMMANDS, Rate
 from apps.realtime.context import Context
@@ -153,7 +153,7 @@ class WebSocketService:
                 identity = await in_thread(user_from_token, hello.token)
             else:
                 identity = await in_thread(user_from_session, hello.session_key or "")
-            self.put(Frame(reply_frame("authenticated", _plain(await self.authenticated(identity)))))
+            self.put(Frame(reply_frame("authenticated", plain(await self.authenticated(identity)))))
         except NotAuthenticated as error:
             if hello.token is None:
                 return  # an old cookie is no offence: the page may still show a token
@@ -280,15 +280,15 @@ class WebSocketService:
             room=place[0] if place else None,
             viewer=place[1] if place else None,
         )
-        with correlated(context.command_id):
+        with correlated(context.command_id), ports.reply_first():
             try:
                 row, data = await self.manager.router.carry_out(context)
             except AutoCodeError as error:
                 self._failed(envelope, error)
                 return
-        if row.reply is not None and data is not None:
-            frame = reply_frame(row.reply, _plain(data), guid=envelope.project_guid, reply_to=envelope.id)
-            self.put(Frame(frame))
+            if row.reply is not None and data is not None:
+                frame = reply_frame(row.reply, plain(data), guid=envelope.project_guid, reply_to=envelope.id)
+                self.put(Frame(frame))
 
     def _failed(self, envelope: Envelope, error: AutoCodeError) -> None:
         if envelope.type == "authenticate" and self.identity is None:
@@ -394,7 +394,7 @@ def _because(code: CloseCode) -> AutoCodeError:
             return Unavailable(f"{MEANINGS[code].capitalize()}.")
 
 
-def _plain(data: Any) -> Any:
+def plain(data: Any) -> Any:
     """Return a reply's data without what it does not say."""
     if isinstance(data, msgspec.Struct):
         built = msgspec.to_builtins(data)

@@ -26,7 +26,7 @@ from apps.projects.services.plans import PlanService
 from apps.projects.services.projects import ProjectService
 from apps.projects.services.stages import ProjectStageService
 from apps.projects.services.tasks import TaskService
-from tests.support.factories import a_member, a_person, a_project
+from tests.support.factories import a_member, a_person, a_project, owner_of
 from tests.support.replay import assert_replayable
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ class Told:
 
     @property
     def project_owner(self):
-        return self.project.members.get(username="olga").actor
+        return owner_of(self.project, "olga")
 
     @property
     def guid(self):
@@ -61,7 +61,11 @@ def told():
 
 
 def test_projects_members_and_stages(told):
-    projects, members, stages = ProjectService(told.owner), MembershipService(told.owner), ProjectStageService(told.owner)
+    projects, members, stages = (
+        ProjectService(told.owner),
+        MembershipService(told.owner),
+        ProjectStageService(told.owner),
+    )
     told(projects.update, name="New", brief="Build it")
     told(projects.update, name="New")
     told(projects.set_status, status=p.ProjectStatus.IN_PROGRESS)
@@ -133,7 +137,10 @@ def test_agents_and_mail(told):
     told(agents.exchange, messages=[mail, mail], unread=1)
     with pytest.raises(Ignored):
         told(agents.exchange, messages=[mail])
-    told(CoordinationService(AGENTS_SERVER).update, picture=a.CoordinationUpdate([], [], {}, []) if False else a.CoordinationUpdate(agents=[], edges=[], stats={}, conflicts=[]))
+    told(
+        CoordinationService(AGENTS_SERVER).update,
+        picture=a.CoordinationUpdate(agents=[], edges=[], stats={}, conflicts=[]),
+    )
 
 
 def test_a_run_from_start_to_done(told):
@@ -147,7 +154,7 @@ def test_a_run_from_start_to_done(told):
     told(calls.start, tool_call_id="3", run_id="r", agent_id="coder", tool="write", args={"text": "y" * 40_000})
     told(usage.report, run_id="r", usage=MONEY)
     told(runs.cancel, run_id="r")
-    told(runs.cancel, run_id="r", mode="hard", reason="now") if False else None
+    told(runs.cancel, run_id="r", mode="hard", reason="now")
     told(runs.finish, run_id="r", status=a.RunStatus.COMPLETED, stop_reason="end")
     with pytest.raises(Ignored):
         told(runs.finish, run_id="r", status=a.RunStatus.FAILED)

@@ -88,7 +88,8 @@ def _finish(results: report.Results, options: argparse.Namespace) -> None:
     sys.stdout.write(f"\n{report.text(results)}\n\n{results.machine['placement']}; {results.seconds:.0f} s\n")
     if options.save and results.found:
         name = f"{results.started[:10]}-{options.name}"
-        for path in report.save(results, RESULTS, name):
+        directory = install.CACHE / "results" if options.quick else RESULTS  # a quick look is nothing to keep
+        for path in report.save(results, directory, name):
             sys.stdout.write(f"saved {path.relative_to(install.ROOT)}\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import http.client
+import secrets
 import shutil
 import socket
 import tempfile
@@ -121,6 +122,8 @@ class Arena:
         self.directory = Path(tempfile.mkdtemp(prefix="autocode-bench-"))
         self._redis = Redis()
         self._postgres: DurablePostgres | None = None
+        self._secret = secrets.token_urlsafe(48)  # one for all: the tokens in a copied database must stay good
+        self._fillings: dict[tuple[int, int], tuple[Path, roster.Filling]] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -156,11 +159,10 @@ class Arena:
             dialect = peer.dialect()
             if peer.is_autocode:
                 environment |= roster.autocode_environment(
-                    place, database_url=self._database(database), agents_port=agents.port if agents else 0,
-                    viewers=viewers,
+                    place, secret=self._secret, database_url=self._database(database),
+                    agents_port=agents.port if agents else 0, viewers=viewers,
                 )  # fmt: skip
-                found = roster.autocode_fill(environment, users=min(viewers, MOST_USERS), rooms=rooms)
-                dialect = AutoCode(projects=found["projects"], tokens=found["tokens"])  # type: ignore[arg-type]
+                dialect = self._filled(environment, place, min(viewers, MOST_USERS), rooms, keep=database == "sqlite")
             engine = Engine(dialect, place.port)
             if agents is not None:
                 agents.attach(engine)
@@ -185,12 +187,28 @@ class Arena:
                 agents.abandon()
             shutil.rmtree(place.directory, ignore_errors=True)
 
+    def _filled(self, environment: dict[str, str], place: Place, users: int, rooms: int, *, keep: bool) -> AutoCode:
+        """Fill AutoCode's database, or copy one that was filled in the same way: a file, so only with SQLite."""
+        file = place.directory / "autocode.sqlite3"
+        kept = self._fillings.get((users, rooms)) if keep else None
+        if kept is None:
+            found = roster.autocode_fill(environment, users=users, rooms=rooms)
+            if keep:
+                copy = self.directory / f"filled-{users}-{rooms}.sqlite3"
+                shutil.copy(file, copy)
+                self._fillings[users, rooms] = copy, found
+        else:
+            copy, found = kept
+            shutil.copy(copy, file)
+        return AutoCode(projects=found.projects, tokens=found.tokens)
+
     def _wait(self, contest: Contest, place: Place) -> None:
         end = time.monotonic() + START_S
         while time.monotonic() < end and contest.server.alive:
             contest.engine.run(0.05)
             if (_ready if contest.peer.is_autocode else _listens)(place.port):
-                contest.engine.run(0.2)
+                # The first of several processes answers before the others are there to share the viewers.
+                contest.engine.run(0.2 if place.processes == 1 else 3.0)
                 return
         raise PeerError(f"it did not start:\n{contest.server.tail()}")
 

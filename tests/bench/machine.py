@@ -38,7 +38,7 @@ class Cores:
     @property
     def words(self) -> str:
         """One sentence for the report."""
-        named = f"servers on core {_names(self.server)} (two processes: {_names(self.servers)})"
+        named = f"Servers on core {_names(self.server)} (two processes: {_names(self.servers)})"
         return f"{named}, load on {_names(self.load)}, Redis and PostgreSQL on {_names(self.services)}"
 
 

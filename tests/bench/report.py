@@ -17,6 +17,9 @@ BUSY_PCT = 90
 """Above this share of its core the load itself may have been the limit; such figures are marked."""
 
 
+QUICK = "A quick look: scenarios above 200 viewers had a fifth of them, and one short repeat proves nothing."
+
+
 @dataclass(slots=True)
 class Results:
     """All figures of a run: ``found[scenario][peer]`` is a list with one entry for each repeat."""
@@ -90,6 +93,8 @@ def text(results: Results) -> str:
     for name in results.found:
         scenario = SCENARIOS[name]
         parts.append(f"{scenario.title}  [{name}]\n{aligned(rows(results, scenario))}")
+    if results.options.get("quick"):
+        parts.append(QUICK)
     return "\n\n".join([*parts, *results.errors])
 
 
@@ -115,6 +120,7 @@ def markdown(results: Results, picture: str) -> str:
         "",
         how,
         "",
+        *([QUICK, ""] if results.options.get("quick") else []),
         *(f"- {PEERS[name].label}: {PEERS[name].note}" for name in PEERS if name in peers),
         "",
     ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -131,6 +131,14 @@ PEERS: dict[str, Peer] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What is in a filled AutoCode: its projects' guids, and for each of them the tokens of its members."""
+
+    projects: list[str]
+    tokens: list[list[str]]
+
+
 def autocode_python() -> Path:
     """Return the Python of AutoCode's environment: the one that runs the benchmark."""
     return Path(sys.executable)
@@ -141,7 +149,9 @@ def autocode_ready() -> bool:
     return (install.ROOT / "apps/realtime/management/commands/serve.py").exists()
 
 
-def autocode_environment(place: Place, *, database_url: str, agents_port: int, viewers: int) -> dict[str, str]:
+def autocode_environment(
+    place: Place, *, secret: str, database_url: str, agents_port: int, viewers: int
+) -> dict[str, str]:
     """Return what AutoCode needs: production's settings, and limits that leave room for one machine's viewers.
 
     Everything comes from one address here, and thousands of connections belong to a few hundred users.
@@ -149,7 +159,7 @@ def autocode_environment(place: Place, *, database_url: str, agents_port: int, v
     many = str(viewers * 2 + 1000)
     return {
         "DJANGO_SETTINGS_MODULE": "autocode.settings.production",
-        "AUTOCODE_SECRET_KEY": secrets.token_urlsafe(48),
+        "AUTOCODE_SECRET_KEY": secret,
         "AUTOCODE_ALLOWED_HOSTS": LOOPBACK,
         "AUTOCODE_HTTPS": "off",
         "AUTOCODE_DATA": str(place.directory),
@@ -171,10 +181,8 @@ def autocode_environment(place: Place, *, database_url: str, agents_port: int, v
     }
 
 
-def autocode_fill(environment: dict[str, str], *, users: int, rooms: int) -> dict[str, list[list[str]]]:
-    """Migrate and fill AutoCode; return its ``projects`` and ``tokens``. Raises ``RuntimeError``."""
-    import json
-
+def autocode_fill(environment: dict[str, str], *, users: int, rooms: int) -> Filling:
+    """Migrate and fill AutoCode. Raises ``RuntimeError``."""
     script = SOURCES / "autocode_setup.py"
     answer = subprocess.run(
         [str(autocode_python()), str(script), str(users), str(rooms)],
@@ -182,5 +190,4 @@ def autocode_fill(environment: dict[str, str], *, users: int, rooms: int) -> dic
     )  # fmt: skip
     if answer.returncode:
         raise RuntimeError(f"AutoCode could not be filled:\n{answer.stderr[-1500:]}")
-    found: dict[str, list[list[str]]] = json.loads(answer.stdout)
-    return found
+    return Filling(**json.loads(answer.stdout))

@@ -313,7 +313,8 @@ SCENARIOS: dict[str, Scenario] = {
             "stopped-reader", "25 viewers, 100 messages/s of 8 KiB, and one more that stops reading", _stopped_reader,
             (
                 Column("p99_alone_ms", "p99 ms without", 2), Column("p99_ms", "p99 ms with", 2),
-                Column("ratio", "ratio", 2), Column("growth_mib", "MiB grown", 1), Column("cut", "cut", 0, less=False), _ARRIVED,
+                Column("ratio", "ratio", 2), Column("growth_mib", "MiB grown", 1),
+                Column("cut", "cut", 0, less=False), _ARRIVED,
             ),
         ),
         *(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GUID, World, live, said, seeded, settle, snapshot } from "./harness.js";
+import { GUID, World, live, said, settle, snapshot } from "./harness.js";
 
 const seqs = (world) => {
   const seen = [];
@@ -102,6 +102,35 @@ test("reconnect, recovered: what was missed follows, and the state goes on", asy
   world.socket.say(said(3), said(4));
   assert.deepEqual(seen, [1, 2, 3, 4, 5]);
   assert.equal(world.room.state.messages[0], state.messages[0]);
+});
+
+test("a replay that was promised and does not come is asked for", async () => {
+  const world = await World.inRoom({ start: { snapshot: snapshot(2) } }, { recovered: true, lastSeq: 4 });
+  await world.advance(999);
+  assert.equal(world.socket.of("resync").length, 0);
+  await world.advance(1);
+  assert.deepEqual(world.socket.last("resync").data, { afterSeq: 2 });
+});
+
+test("a long replay on its way is not asked for again", async () => {
+  const world = await World.inRoom({ start: { snapshot: snapshot(0) } }, { recovered: true, lastSeq: 40 });
+  for (let seq = 1; seq <= 40; seq += 1) {
+    world.socket.say(said(seq));
+    await world.advance(300);
+  }
+  assert.equal(world.socket.of("resync").length, 0);
+});
+
+test("a snapshot swallows the events that stood before it in the same frame", async () => {
+  const world = await World.inRoom();
+  const changes = [];
+  await world.advance(16);
+  world.room.on("change", (change) => changes.push(change));
+  world.socket.say(said(1), said(2));
+  world.join({ snapshot: snapshot(5), lastSeq: 5 });
+  world.socket.say(said(6));
+  await world.advance(16);
+  assert.deepEqual(changes.map(({ reset, events }) => [reset, events.map((e) => e.seq)]), [[true, [6]]]);
 });
 
 test("reconnect, not recovered: the snapshot replaces the state", async () => {
@@ -324,57 +353,4 @@ test("typing is throttled and taken back by itself; focus is said again after a 
   world.join({ recovered: true });
   assert.deepEqual(world.socket.last("focus").data, { panes: ["tasks"], agentId: "a1" });
   assert.equal(world.socket.of("typing").length, 0);
-});
-
-test("for await gives each event once and ends when the room is left", async () => {
-  const world = await World.inRoom();
-  const seen = [];
-  const reader = (async () => {
-    for await (const envelope of world.room) seen.push(envelope.seq);
-  })();
-  await settle();
-  world.socket.say(said(1), said(2), said(3));
-  await settle();
-  world.room.leave();
-  await reader;
-  assert.deepEqual(seen, [1, 2, 3]);
-});
-
-test("order under a random mess: duplicates, holes and swaps never reach the page", async () => {
-  for (let seed = 1; seed <= 40; seed += 1) {
-    const random = seeded(seed);
-    const world = await World.inRoom({ seed });
-    const seen = seqs(world);
-    const top = 60;
-    let answered = 0;
-    const answer = () => {
-      const asks = world.socket.of("resync");
-      for (; answered < asks.length; answered += 1) {
-        const { afterSeq } = asks[answered].data;
-        for (let seq = afterSeq + 1; seq <= top; seq += 1) world.socket.say(said(seq));
-      }
-    };
-    const order = Array.from({ length: top }, (_, i) => i + 1);
-    for (let i = 0; i < top; i += 1) {
-      const j = Math.min(top - 1, i + Math.floor(random() * 4));
-      [order[i], order[j]] = [order[j], order[i]];
-    }
-    for (const seq of order) {
-      if (random() < 0.1) continue;
-      world.socket.say(said(seq));
-      if (random() < 0.2) world.socket.say(said(Math.max(1, seq - Math.floor(random() * 5))));
-      if (random() < 0.1) {
-        await world.advance(150);
-        answer();
-      }
-    }
-    world.socket.say({ type: "pong", data: { rooms: { [GUID]: top } } });
-    for (let i = 0; i < 5; i += 1) {
-      await world.advance(1_500);
-      answer();
-    }
-    assert.deepEqual(seen, Array.from({ length: top }, (_, i) => i + 1), `seed ${seed}`);
-    assert.equal(world.room.state.lastSeq, top);
-    world.client.close();
-  }
 });

@@ -26,7 +26,7 @@ from tests.client.node import node
 HERE = Path(__file__).parent
 TEXTS = ["", "plain", "日本語", "𝒳 🙂", 'a\nb\t"c"\\', "<b>&amp;</b>", "__proto__", "\u2028", "é" * 40, "0"]
 MONEY = ["0", "0.00", "0.10", "12.3456", "999999999999.99999999", "0.00000001", "1", "7.5", "100", "1000000", "0.30"]
-POOL = 12
+POOL = 20
 
 DURABLE = {name: row.payload for name, row in catalogue().items() if EventClass.DURABLE in row.classes}
 
@@ -45,7 +45,7 @@ class Build:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
 
-    def struct(self, cls: type[Any], **fixed: Any) -> Any:
+    def struct(self, cls: Any, **fixed: Any) -> Any:
         """Return an instance: each optional field is sometimes left to its default."""
         values: dict[str, Any] = {}
         for name, required, kind in shape(cls):
@@ -102,7 +102,9 @@ class Build:
         rnd = self.random
         if kind == "user_feedback_response":
             view = self.struct(a.FeedbackView)
-            fixed = {"feedback": view, "feedback_id": view.feedback_id, "state": rnd.choice(list(a.FeedbackState))}
+            # A new one begins with "received": enough of them to pass the window's end.
+            state_ = rnd.choice([a.FeedbackState.RECEIVED, rnd.choice(list(a.FeedbackState))])
+            fixed = {"feedback": view, "feedback_id": view.feedback_id, "state": state_}
         if kind == "tool_end" and state.tool_calls and rnd.random() < 0.7:
             call = rnd.choice(state.tool_calls)
             fixed = {"run_id": call.run_id, "tool_call_id": call.tool_call_id}

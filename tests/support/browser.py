@@ -270,7 +270,7 @@ class Browser:
 
     async def nothing_more(self, *types: str, within: float = 0.15) -> None:
         """Fail if an envelope (of these types) arrives within some time. Presence does not count unless named."""
-        noise = set() if types else {"presence_diff", "presence_state", "agents_link"}
+        noise = set() if types else {"authenticated", "presence_diff", "presence_state", "agents_link"}
         try:
             got = await self.until(
                 lambda one: one["type"] in types if types else one["type"] not in noise, patience=within

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 
 from apps.accounts.models import User
-from apps.core.actor import SYSTEM, Actor
+from apps.core.actor import Actor
 from apps.projects.models import Project
 from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
@@ -37,7 +37,7 @@ def a_member(project: Project, role: str | Role = Role.CONTRIBUTOR, username: st
     return person
 
 
-def owner_of(project: Project) -> Actor:
-    """Return the project's owner as an actor."""
-    owner = project.members.filter(memberships__role=Role.OWNER.word).first()
-    return owner.actor if owner else SYSTEM  # type: ignore[attr-defined]
+def owner_of(project: Project, username: str = "") -> Actor:
+    """Return the project's owner (the one of that name) as an actor."""
+    owners = User.objects.filter(memberships__project=project, memberships__role=Role.OWNER.word)
+    return (owners.get(username=username) if username else owners.order_by("memberships__created_at")[0]).actor

@@ -34,7 +34,8 @@ def as_json(snapshot: fold.Snapshot) -> Any:
 def assert_replayable(guid: UUID | str, action: Callable[[], R]) -> R:
     """Run ``action`` and check that the project's new events turn the snapshot before it into the one after it.
 
-    Also: ``seq`` rises by one. Whatever ``action`` raises is raised again after the check: a refusal must leave no trace.
+    Also: ``seq`` rises by one. Whatever ``action`` raises is raised again after the check: a
+    refusal must leave no trace.
     """
     project_id = Project.objects.values_list("pk", flat=True).get(guid=guid)
     state = room_snapshot(project_id)

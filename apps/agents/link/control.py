@@ -26,7 +26,7 @@ class Hello(_Loose):
 
 
 class Welcome(_Loose):
-    """The answer. ``epoch`` changes when the server lost its memory; ``offset`` is the highest one it has given so far."""
+    """The answer. ``epoch`` changes when the server lost its memory; ``offset`` is the highest it has given."""
 
     server_id: str = ""
     epoch: str = ""

@@ -197,7 +197,13 @@ def _done(log: ProjectLog, message: m.Done, texts: OpenTexts) -> None:
 def _finish(log: ProjectLog, kind: str, run_id: str, agent_id: str, message_id: str, **fields: Any) -> None:
     """Record a finished text. One that comes after its run's end is kept as the agent's word outside the run."""
     author = _agent(log, agent_id)
-    common = {"guid": _guid(log), "author": author, "message_id": message_id, "run_id": run_id, "agent_id": agent_id}
+    common: dict[str, Any] = {
+        "guid": _guid(log),
+        "author": author,
+        "message_id": message_id,
+        "run_id": run_id,
+        "agent_id": agent_id,
+    }
     try:
         RunService(US).ensure_open(log, run_id, agent_id)
     except Ignored:
@@ -208,7 +214,8 @@ def _finish(log: ProjectLog, kind: str, run_id: str, agent_id: str, message_id: 
         )
         return
     service = MessageService(US)
-    (service.finish_thinking if kind == "thinking" else service.finish_text)(**common, **fields)
+    record: Callable[..., Any] = service.finish_thinking if kind == "thinking" else service.finish_text
+    record(**common, **fields)
 
 
 def _text(log: ProjectLog, message: m.RunText, texts: OpenTexts) -> None:
@@ -253,9 +260,7 @@ def _approval_resolved(log: ProjectLog, message: m.ApprovalResolved, texts: Open
 
 
 def _feedback(log: ProjectLog, message: m.FeedbackResponse, texts: OpenTexts) -> None:
-    FeedbackService(US).advance(
-        guid=_guid(log), state=a.FeedbackState(message.state), **_fields(message, "state")
-    )
+    FeedbackService(US).advance(guid=_guid(log), state=a.FeedbackState(message.state), **_fields(message, "state"))
 
 
 def _report(log: ProjectLog, message: m.StatusReport, texts: OpenTexts) -> None:

@@ -106,29 +106,43 @@ def check(value: Any, depth: int = 0) -> None:
     """
     if depth > DEPTH:
         raise TooDeep
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise InvalidField("NUL characters are not allowed.")
-        if len(value) > STRING:
-            raise TooLarge(f"A text has at most {STRING} characters.")
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         if len(value) > KEYS:
             raise TooLarge(f"An object has at most {KEYS} keys.")
         for name, item in value.items():
-            check(name, depth)
+            _check_text(name)
             check(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
             check(item, depth + 1)
-    elif isinstance(value, int) and abs(value) > INTEGER:
+    elif isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, int | float):
+        _check_number(value)
+
+
+def _check_text(value: str) -> None:
+    if "\x00" in value:
+        raise InvalidField("NUL characters are not allowed.")
+    if len(value) > STRING:
+        raise TooLarge(f"A text has at most {STRING} characters.")
+
+
+def _check_number(value: float) -> None:
+    if isinstance(value, int) and abs(value) > INTEGER:
         raise InvalidField("Integers have at most 53 bits.")
-    elif isinstance(value, float) and not math.isfinite(value):
+    if not math.isfinite(value):
         raise InvalidField("Numbers are finite.")
 
 
 def pack(kind: str, data: Any, *, guid: str | None = None, id: str | None = None) -> dict[str, Any]:  # noqa: A002
     """Return an envelope of AutoCode's as plain JSON values."""
-    built = {"type": kind, "projectGuid": guid, "data": msgspec.to_builtins(data), "timestamp": clock.to_wire(clock.now())}
+    built = {
+        "type": kind,
+        "projectGuid": guid,
+        "data": msgspec.to_builtins(data),
+        "timestamp": clock.to_wire(clock.now()),
+    }
     return built if id is None else built | {"id": id}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import socket as sockets
@@ -33,8 +34,8 @@ logger = logging.getLogger(__name__)
 class AgentCommunicationHandler:
     """Keeps both sides in step: promises go out, the agents' news comes in, each exactly once in effect.
 
-    ``run`` is used inside the server process and by ``manage.py agent_link``; any number of processes may run it, one at
-    a time speaks. Without a URL it does the upkeep alone.
+    ``run`` is used inside the server process and by ``manage.py agent_link``; any number of processes may run it,
+    one at a time speaks. Without a URL it does the upkeep alone.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class AgentCommunicationHandler:
     async def run(self, stop: asyncio.Event) -> None:
         """Hold the link whenever it is free, until ``stop`` is set. Raises nothing that could end it."""
         loop = asyncio.get_running_loop()
-        forget = outbox.on_wake(lambda: loop.call_soon_threadsafe(self._wake.set))
+        forget = outbox.on_wake(functools.partial(_wake_up, loop, self._wake))
         pause = Backoff(self._options.standby_poll, self._options.backoff_longest)
         try:
             while not stop.is_set():
@@ -151,7 +152,7 @@ class AgentCommunicationHandler:
                 error = _why(closed)
             except (OSError, WebSocketException, TimeoutError) as failed:
                 error = str(failed)[:300] or type(failed).__name__
-            except Exception as failed:
+            except Exception as failed:  # whatever it is, the link goes on
                 logger.exception("the session with the agents-server failed")
                 error = type(failed).__name__
             if session is not None and self.state == "connected":
@@ -202,7 +203,7 @@ class AgentCommunicationHandler:
             await finish(link_status.record, lease.epoch, **values)
         except LeaseLost:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see above: the next report writes it
             logger.warning("the state of the link could not be written: %s", error)
 
 
@@ -217,3 +218,8 @@ async def _sleep(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
+
+
+def _wake_up(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """Set the event from any thread."""
+    loop.call_soon_threadsafe(event.set)

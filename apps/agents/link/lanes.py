@@ -35,7 +35,9 @@ TRIES = 20
 class Lanes:
     """Takes items in the order of their arrival, writes them, and hands back what became of them."""
 
-    def __init__(self, options: LinkOptions, *, server: str, lease_epoch: int, texts: OpenTexts, answer: Answer) -> None:
+    def __init__(
+        self, options: LinkOptions, *, server: str, lease_epoch: int, texts: OpenTexts, answer: Answer
+    ) -> None:
         self._options, self._server, self._lease, self._texts = options, server, lease_epoch, texts
         self._answer = answer
         self._queues: dict[str, deque[Item]] = {}
@@ -79,7 +81,7 @@ class Lanes:
                 await self._step(guid, queue)
         except asyncio.CancelledError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the session raises it
             if not self.failure.done():
                 self.failure.set_exception(error)
         finally:
@@ -139,9 +141,7 @@ class Lanes:
     def _apply(self, guid: str, part: list[Item]) -> list[Outcome]:
         if guid == GLOBAL:
             return [self._write_global(part[0])]
-        answers = inbox.apply_batch(
-            part, guid=guid, server=self._server, lease_epoch=self._lease, texts=self._texts
-        )
+        answers = inbox.apply_batch(part, guid=guid, server=self._server, lease_epoch=self._lease, texts=self._texts)
         return [outcome for _, outcome in answers]
 
     def _write_global(self, item: Item) -> Outcome:
@@ -158,7 +158,7 @@ class Lanes:
                     return await finish(function)
             except LeaseLost:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the message is tried again, and refused by `write` in the end
                 if pause.failures % 10 == 0:
                     logger.warning("project %s: messages wait, the database fails: %s", guid or "-", error)
             await asyncio.sleep(pause.next())

@@ -1,10 +1,12 @@
-"""What an agents-server may send: one struct for each type. The reverse
-direction stands in ``apps/agents/commands.py`` and is published from here too; hello, welcome, ack and nack in ``control``.
+"""What an agents-server may send: one struct for each type.
+
+The reverse direction stands in ``apps/agents/commands.py`` and is published from here too; hello, welcome, ack and nack
+stand in ``control``.
 
 Envelope both ways: ``{"type", "id", "projectGuid", "data", "timestamp"?, "offset"?}``. Every ``id`` is chosen by its
-sender; an agents-server's
-``id`` makes a message idempotent. Ids inside ``data`` (``agentId``, ``runId`` …) are the agents-server's own: 1-64 of
-``[A-Za-z0-9._:-]``, unique in the project (``toolCallId``: in its run). Knows neither Django nor sockets.
+sender; an agents-server's ``id`` makes a message idempotent. Ids inside ``data`` (``agentId``, ``runId`` …) are the
+agents-server's own: 1-64 of ``[A-Za-z0-9._:-]``, unique in the project (``toolCallId``: in its run). Knows neither
+Django nor sockets.
 """
 
 from __future__ import annotations
@@ -16,13 +18,29 @@ from msgspec import Meta, field
 from apps.agents import events as a
 from apps.agents.commands import (
     OUTBOUND as OUTBOUND,
+)
+from apps.agents.commands import (
     ApprovalResponse as ApprovalResponse,
+)
+from apps.agents.commands import (
     Cancel as Cancel,
+)
+from apps.agents.commands import (
     Chat as Chat,
+)
+from apps.agents.commands import (
     Outbound as Outbound,
+)
+from apps.agents.commands import (
     ProjectStatusSync as ProjectStatusSync,
+)
+from apps.agents.commands import (
     ProjectUpdate as ProjectUpdate,
+)
+from apps.agents.commands import (
     SyncProject as SyncProject,
+)
+from apps.agents.commands import (
     UserFeedback as UserFeedback,
 )
 from apps.core.events import Struct
@@ -255,8 +273,8 @@ class ApprovalNeeded(Inbound):
     diff: a.Diff | None = None
     risk: a.Risk = a.Risk.UNKNOWN
     reasons: Annotated[list[Short], Meta(max_length=20)] = field(default_factory=list)
-    allowed: Annotated[list[Annotated[str, Meta(pattern=r"^(approve|reject|edit)$(?!\n)")]], Meta(max_length=3)] = field(
-        default_factory=lambda: ["approve", "reject"]
+    allowed: Annotated[list[Annotated[str, Meta(pattern=r"^(approve|reject|edit)$(?!\n)")]], Meta(max_length=3)] = (
+        field(default_factory=lambda: ["approve", "reject"])
     )
     options: Annotated[list[a.ApprovalOption], Meta(max_length=10)] = field(default_factory=list)
     required_role: Annotated[str, Meta(pattern=r"^(contributor|approver|maintainer|owner)$(?!\n)")] = "approver"

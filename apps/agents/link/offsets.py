@@ -6,8 +6,8 @@ from __future__ import annotations
 class Offsets:
     """What was received and what was kept, in one connection.
 
-    ``resume`` is the offset up to which everything is kept: what the next ``hello`` asks to go on after. ``highest`` is the
-    server's own newest one at the ``welcome``: up to there holes are messages that were acknowledged before.
+    ``resume`` is the offset up to which everything is kept: what the next ``hello`` asks to go on after. ``highest``
+    is the server's own newest one at the ``welcome``: up to there holes are messages that were acknowledged before.
     """
 
     def __init__(self, resume: int, highest: int) -> None:

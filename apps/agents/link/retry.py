@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Full jitter: a random time between 0 and a bound that doubles with each failure, from ``first`` to ``longest`` seconds.
+    """Full jitter: a random time below a bound that doubles with each failure, from ``first`` to ``longest`` seconds.
 
-    The first pause is at least a tenth of its bound, so that a server that accepts and closes is not hammered.
+    Each pause is at least a tenth of its bound, so that a server that accepts and closes is not hammered.
     """
 
     def __init__(self, first: float, longest: float, draw: Callable[[], float] = random.random) -> None:
@@ -18,9 +18,10 @@ class Backoff:
 
     def next(self) -> float:
         """Return the seconds to wait after one more failure."""
-        bound = min(self._longest, self._first * 2 ** min(self.failures, 30))
+        bound = min(self._longest, self._first * 2.0 ** min(self.failures, 30))
         self.failures += 1
-        return bound * (0.1 + 0.9 * self._draw())
+        drawn: float = self._draw()
+        return bound * (0.1 + 0.9 * drawn)
 
     def reset(self) -> None:
         """It worked."""

@@ -15,8 +15,8 @@ from websockets.asyncio.client import ClientConnection
 
 from apps.agents import commands
 from apps.agents.link import control, dispatch, frames, inbox
-from apps.agents.link.inbox import Item
 from apps.agents.link.database import finish, patiently
+from apps.agents.link.inbox import Item
 from apps.agents.link.lanes import Lanes
 from apps.agents.link.offsets import Offsets
 from apps.agents.link.options import PROTOCOL, LinkOptions
@@ -121,7 +121,8 @@ class Session:
             resume=control.Resume(epoch=place.epoch, offset=place.offset),
         )
         await self._socket.send(frames.encode([frames.pack("hello", hello)]))
-        welcome, rest = control.Welcome(), []
+        welcome = control.Welcome()
+        rest: list[frames.Envelope | frames.Bad] = []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.welcome_timeout):
                 found, rest = await self._welcome()
@@ -353,5 +354,3 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._options.sync_interval):
                     await self._sync_now.wait()
-
-

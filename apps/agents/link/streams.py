@@ -5,7 +5,7 @@ from __future__ import annotations
 from apps.agents import events as a
 from apps.agents.link import messages as m
 from apps.agents.link.texts import OpenTexts
-from apps.core.events import EventClass
+from apps.core.events import EventClass, Payload
 from apps.projects import events as p
 from apps.projects.records import Ephemeral
 from apps.projects.services.logs import DURABLE_LEVELS
@@ -34,49 +34,43 @@ def emit(guid: str, piece: Piece, texts: OpenTexts) -> None:
 
 
 def _news(guid: str, piece: Piece, texts: OpenTexts) -> Ephemeral | None:
-    match piece:
-        case m.RunText():
-            if not _kept(guid, piece, "message", texts):
-                return None
-            payload: p.RunText | p.Thinking | a.ToolOutput | p.LogLines = p.RunText(
-                message_id=piece.message_id,
-                run_id=piece.run_id,
-                agent_id=piece.agent_id,
-                role=piece.role,
-                op=piece.op,
-                delta=piece.delta or "",
-                format=piece.format,
-                reply_to_id=piece.reply_to_id,
-            )
-            key = f"message:{piece.run_id}:{piece.message_id}"
-        case m.Thinking():
-            if not _kept(guid, piece, "thinking", texts):
-                return None
-            payload = p.Thinking(
-                message_id=piece.message_id, run_id=piece.run_id, agent_id=piece.agent_id, delta=piece.delta or ""
-            )
-            key = f"thinking:{piece.run_id}:{piece.message_id}"
-        case m.ToolOutput():
-            payload = a.ToolOutput(tool_call_id=piece.tool_call_id, run_id=piece.run_id, delta=piece.delta)
-            key = f"tool_output:{piece.run_id}:{piece.tool_call_id}"
-        case m.LogLines():
-            payload = p.LogLines(
-                level=piece.level,
-                source=piece.source,
-                lines=piece.lines,
-                run_id=piece.run_id,
-                tool_call_id=piece.tool_call_id,
-            )
-            key = f"log:{piece.run_id or ''}:{piece.level}:{piece.source}"
+    if isinstance(piece, m.RunText | m.Thinking) and not _kept(guid, piece, texts):
+        return None
+    key, payload = _payload(piece)
     return Ephemeral(guid=guid, key=key, event_class=EventClass.STREAM, payload=payload)
 
 
-def _kept(guid: str, piece: m.RunText | m.Thinking, kind: str, texts: OpenTexts) -> bool:
+def _payload(piece: Piece) -> tuple[str, Payload]:
+    if isinstance(piece, m.RunText):
+        return f"message:{piece.run_id}:{piece.message_id}", p.RunText(
+            message_id=piece.message_id,
+            run_id=piece.run_id,
+            agent_id=piece.agent_id,
+            role=piece.role,
+            op=piece.op,
+            delta=piece.delta or "",
+            format=piece.format,
+            reply_to_id=piece.reply_to_id,
+        )
+    if isinstance(piece, m.Thinking):
+        return f"thinking:{piece.run_id}:{piece.message_id}", p.Thinking(
+            message_id=piece.message_id, run_id=piece.run_id, agent_id=piece.agent_id, delta=piece.delta or ""
+        )
+    if isinstance(piece, m.ToolOutput):
+        return f"tool_output:{piece.run_id}:{piece.tool_call_id}", a.ToolOutput(
+            tool_call_id=piece.tool_call_id, run_id=piece.run_id, delta=piece.delta
+        )
+    return f"log:{piece.run_id or ''}:{piece.level}:{piece.source}", p.LogLines(
+        level=piece.level, source=piece.source, lines=piece.lines, run_id=piece.run_id, tool_call_id=piece.tool_call_id
+    )
+
+
+def _kept(guid: str, piece: m.RunText | m.Thinking, texts: OpenTexts) -> bool:
     """Remember the piece, so that the run's end can close its text; False when the run has ended."""
     return texts.add(
         guid,
         piece.run_id,
-        kind=kind,
+        kind="message" if isinstance(piece, m.RunText) else "thinking",
         message_id=piece.message_id,
         agent_id=piece.agent_id,
         delta=piece.delta or "",

@@ -25,9 +25,7 @@ class LinkViews:
         if state != self._state:
             concerned = active_guids()
         else:
-            concerned = [
-                guid for guid in {*counts, *self._counts} if counts.get(guid, 0) != self._counts.get(guid, 0)
-            ]
+            concerned = [guid for guid in {*counts, *self._counts} if counts.get(guid, 0) != self._counts.get(guid, 0)]
         for guid, view in link_views(concerned).items() if concerned else ():
             self._send(guid, view)
         self._state, self._counts = state, counts

@@ -80,8 +80,8 @@ class Run(Row):
 class ToolCall(Row):
     """One tool call; ``key`` is unique within its run only.
 
-    ``args``, ``result`` and ``patch`` are whole (``result`` up to 64 KiB); ``shown_args``, ``shown_result`` and ``diff`` are
-    cut, as the room's events carry them.
+    ``args``, ``result`` and ``patch`` are whole (``result`` up to 64 KiB); ``shown_args``, ``shown_result`` and
+    ``diff`` are cut, as the room's events carry them.
     """
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tool_calls")

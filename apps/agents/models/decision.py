@@ -14,7 +14,7 @@ from apps.projects.models.base import WIRE_ID, Row, choices
 
 
 class Approval(Row):
-    """A question of an agent to the people of the room and its answer. ``args_digest`` binds the answer to the arguments."""
+    """An agent's question to the people of the room, and the answer, which ``args_digest`` binds to the arguments."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="approvals")
     key = models.CharField(max_length=WIRE_ID)
@@ -74,7 +74,7 @@ class ApprovalVote(Row):
 
 
 class ApprovalRule(Row):
-    """A remembered consent. ``run_key`` empty: for the whole project; ``args_digest`` empty: whatever the arguments are."""
+    """A remembered consent. Empty ``run_key``: for the whole project; empty ``args_digest``: for any arguments."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="approval_rules")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
@@ -118,9 +118,7 @@ class Feedback(Row):
         constraints: ClassVar = [models.UniqueConstraint(fields=["project", "key"], name="one_feedback_key")]
         indexes: ClassVar = [
             models.Index(fields=["project", "seq"], name="feedback_by_seq"),
-            models.Index(
-                fields=["expires_at"], name="feedback_due", condition=models.Q(expires_at__isnull=False)
-            ),
+            models.Index(fields=["expires_at"], name="feedback_due", condition=models.Q(expires_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

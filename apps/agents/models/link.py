@@ -33,8 +33,8 @@ OPEN_STATES = (OutboxState.PENDING.value, OutboxState.SENT.value)
 class OutboxMessage(models.Model):
     """A promise to the agents-server, made in the transaction of its cause.
 
-    ``id`` is the order (rows of one project are made under its lock); ``key`` is the message's id on the wire. ``data`` is
-    null for a ``project_update`` that was not sent yet: it is filled when it goes out, so it is always the newest.
+    ``id`` is the order (rows of one project are made under its lock); ``key`` is the message's id on the wire. ``data``
+    is null for a ``project_update`` that was not sent yet: it is filled when it goes out, so it is always the newest.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -46,7 +46,8 @@ class OutboxMessage(models.Model):
     state = models.CharField(max_length=10, choices=choices(OutboxState), default=OutboxState.PENDING.value)
     attempts = models.PositiveIntegerField(default=0, help_text="How often it was sent.")
     refusals = models.PositiveSmallIntegerField(
-        default=0, help_text="How often it was sent in vain while the link stood: refused for the moment, or not answered."
+        default=0,
+        help_text="How often it was sent in vain while the link stood: refused for the moment, or not answered.",
     )
     due_at = models.DateTimeField(default=clock.now)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -67,7 +68,7 @@ class OutboxMessage(models.Model):
 
 
 class InboxReceipt(models.Model):
-    """A message of the agents-server that was handled. The pair of server (id and epoch) and message id is handled once."""
+    """A message of the agents-server that was handled: once for each server (its id and epoch) and message id."""
 
     id = models.BigAutoField(primary_key=True)
     server = models.CharField(max_length=140)
@@ -86,7 +87,7 @@ class InboxReceipt(models.Model):
 
 
 class DeadLetter(models.Model):
-    """A message that could not be handled, of either direction, with its reason and as much of it as is worth keeping."""
+    """A message that could not be handled, of either direction, with the reason and the beginning of its text."""
 
     id = models.BigAutoField(primary_key=True)
     direction = models.CharField(max_length=3, choices=[("in", "in"), ("out", "out")])
@@ -101,7 +102,9 @@ class DeadLetter(models.Model):
     body = models.TextField(blank=True, help_text="The message, cut at 16 KiB.")
     at = models.DateTimeField(default=clock.now, db_index=True)
     resolved_at = models.DateTimeField(null=True, blank=True)
-    resolution = models.CharField(max_length=10, blank=True, choices=[("retried", "retried"), ("discarded", "discarded")])
+    resolution = models.CharField(
+        max_length=10, blank=True, choices=[("retried", "retried"), ("discarded", "discarded")]
+    )
 
     class Meta:
         ordering: ClassVar = ["-id"]
@@ -111,10 +114,12 @@ class DeadLetter(models.Model):
 
 
 class LinkLease(models.Model):
-    """One row: which process may hold the link. ``epoch`` rises with each holder; writes of an older one are refused."""
+    """One row: which process may hold the link. ``epoch`` rises with each; writes of an older one are refused."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    bridge_id = models.CharField(max_length=40, default=new_id, help_text="This installation, as the agents-server knows it.")
+    bridge_id = models.CharField(
+        max_length=40, default=new_id, help_text="This installation, as the agents-server knows it."
+    )
     epoch = models.BigIntegerField(default=0)
     holder = models.CharField(max_length=80, blank=True)
     expires_at = models.DateTimeField(default=clock.now)

@@ -70,7 +70,9 @@ def _window(rows: models.QuerySet[M], size: int, **is_open: str) -> list[M]:
 def _activity(project: Project) -> list[fold.ActivityItem]:
     rows = ProjectEvent.objects.filter(project=project, type__in=fold.ACTIVITY_TYPES).order_by("-seq")[: fold.ACTIVITY]
     return [
-        fold.ActivityItem(seq=row.seq, type=row.type, timestamp=clock.to_wire(row.at), data=msgspec.json.decode(row.data))
+        fold.ActivityItem(
+            seq=row.seq, type=row.type, timestamp=clock.to_wire(row.at), data=msgspec.json.decode(row.data)
+        )
         for row in reversed(rows)
     ]
 

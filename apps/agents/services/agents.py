@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from apps.agents import events as a
 from apps.agents.errors import Ignored
 from apps.agents.models import Agent, AgentMail
-from apps.agents.wire import agent_ref, agent_view
+from apps.agents.wire import agent_view
 from apps.core import clock
 from apps.core.actor import ActorKind
 from apps.core.errors import InvalidField
@@ -155,11 +155,6 @@ class AgentService(Service):
         agent.seen_at = clock.now()
         agent.save()
         return log.record(a.AgentSpawned(agent=agent_view(agent), task_id=agent.task_key or None, run_id=run_id))
-
-
-def author(log: ProjectLog, service: AgentService, agent_id: str) -> a.ActorRef:
-    """Return the agent as the author of a message, introducing it when it is new."""
-    return agent_ref(service.ensure(log, agent_id))
 
 
 class CoordinationService(Service):

@@ -1,7 +1,7 @@
 """Approvals: questions that only people may answer, each answered once.
 
-A decision is bound to the digest of what it is about, taken under the project's lock (one winner in the whole cluster), and told to
-the agent in the same transaction. Time that runs out always means no.
+A decision is bound to the digest of what it is about, taken under the project's lock (one winner in the whole
+cluster), and told to the agent in the same transaction. Time that runs out always means no.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _DECISIONS = {state: word for word, state in _STATES.items()}
 class Remember:
     """A wish to have the next ones of the kind decided alike.
 
-    ``scope`` once (no rule), run or project; ``match`` tool (any arguments) or exact (the same arguments); ``ttl_s`` seconds, None:
-    as long as the scope lasts (a project's rule: 30 days at most).
+    ``scope`` once (no rule), run or project; ``match`` tool (any arguments) or exact (the same arguments); ``ttl_s``
+    seconds, None: as long as the scope lasts (a project's rule: 30 days at most).
     """
 
     scope: str = "once"
@@ -159,8 +159,8 @@ class ApprovalService(Service):
 
         Where several consents are needed the event of all but the last is the room's message about the vote.
 
-        Raises ``AlreadyDecided`` (details ``by``, ``at``, ``decision``), ``Expired``, ``Stale`` (a ``Conflict``) for another
-        digest, ``Forbidden`` for a role that is too low, ``InvalidField``, ``NotFound``.
+        Raises ``AlreadyDecided`` (details ``by``, ``at``, ``decision``), ``Expired``, ``Stale`` (a ``Conflict``) for
+        another digest, ``Forbidden`` for a role that is too low, ``InvalidField``, ``NotFound``.
         """
         with self.log(guid) as log:
             approval = self._find(log, approval_id)
@@ -174,9 +174,7 @@ class ApprovalService(Service):
                 return self._tell_vote(log, approval)
             self._remember(log, approval, decision, remember)
             approval.edited_args = edited_args if decision == "edit" else None
-            return self._resolve(
-                log, approval, _STATES[decision], a.DecisionSource.USER, by=log.author, reason=reason
-            )
+            return self._resolve(log, approval, _STATES[decision], a.DecisionSource.USER, by=log.author, reason=reason)
 
     def expire_due(self, *, guid: UUID | str) -> list[LoggedEvent]:
         """Reject the questions of this project whose time is over."""
@@ -194,7 +192,12 @@ class ApprovalService(Service):
         """Withdraw the open questions of a run that ends. The agents-server ended it and needs no answer."""
         for approval in self._pending(log).filter(run_key=run_id):
             self._resolve(
-                log, approval, a.ApprovalState.CANCELLED, a.DecisionSource.CANCEL, reason="The run has ended.", tell=False
+                log,
+                approval,
+                a.ApprovalState.CANCELLED,
+                a.DecisionSource.CANCEL,
+                reason="The run has ended.",
+                tell=False,
             )
 
     def withdraw(self, *, guid: UUID | str, approval_id: str, state: a.ApprovalState, reason: str = "") -> LoggedEvent:

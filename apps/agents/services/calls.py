@@ -100,9 +100,7 @@ class ToolCallService(Service):
                 raise Ignored("The run has ended.")
             call = ToolCall.objects.filter(run=run, key=tool_call_id).select_related("run__agent").first()
             if call is None:
-                self.start(
-                    guid=guid, tool_call_id=tool_call_id, run_id=run_id, agent_id=run.agent.key, tool="unknown"
-                )
+                self.start(guid=guid, tool_call_id=tool_call_id, run_id=run_id, agent_id=run.agent.key, tool="unknown")
                 call = ToolCall.objects.select_related("run__agent").get(run=run, key=tool_call_id)
             if call.status != a.ToolStatus.RUNNING.value:
                 raise Ignored("The call has ended.")
@@ -119,9 +117,7 @@ class ToolCallService(Service):
 
     def _record_start(self, log: ProjectLog, call: ToolCall) -> LoggedEvent:
         view = call_view(call)
-        return log.record(
-            a.ToolStart(**{name: getattr(view, name) for name in a.ToolStart.__struct_fields__})
-        )
+        return log.record(a.ToolStart(**{name: getattr(view, name) for name in a.ToolStart.__struct_fields__}))
 
     def _end(
         self,

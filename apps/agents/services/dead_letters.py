@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from django.db import transaction
+
 from apps.agents.models import DeadLetter, OutboxMessage
 from apps.agents.models.link import OutboxState
 from apps.agents.services.outbox import wake
 from apps.core import clock
 from apps.core.errors import Conflict
 from apps.projects.models import Project
-from django.db import transaction
 
 BODY = 16 * 1024
 """Characters kept of a message."""
 
 
 def bury_inbound(
-    *, project: Project | None, message_id: str, type: str, code: str, reason: str, body: str  # noqa: A002
+    *,
+    project: Project | None,
+    message_id: str,
+    type: str,  # noqa: A002 - the word of the wire
+    code: str,
+    reason: str,
+    body: str,
 ) -> DeadLetter:
     """Return a letter (not saved) for a message of the agents-server that was refused."""
     clean = body[:BODY].replace("\x00", "\ufffd")  # PostgreSQL stores no NUL

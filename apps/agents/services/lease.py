@@ -1,7 +1,7 @@
 """The lease of the link: at most one process in the cluster speaks to the agents-server.
 
-The row's ``epoch`` rises with each holder. Every transaction of the link calls ``guard`` first, so that a holder that was
-thought dead, and was only slow, can no longer write: its transaction either commits before the takeover or not at all.
+The row's ``epoch`` rises with each holder. Every transaction of the link calls ``guard`` first, so that a holder that
+was thought dead, and was only slow, can no longer write: its transaction commits before the takeover or not at all.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def release(epoch: int) -> None:
 def guard(epoch: int) -> None:
     """Make sure that ``epoch`` is still the holder's until this transaction ends. Raises ``LeaseLost``.
 
-    A shared lock on PostgreSQL: projects' transactions do not wait for each other, only a takeover waits for them. On SQLite
-    a writing transaction is alone anyway.
+    A shared lock on PostgreSQL: projects' transactions do not wait for each other, only a takeover waits for them. On
+    SQLite a writing transaction is alone anyway.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.db import transaction
@@ -22,7 +23,7 @@ _wakers: list[Callable[[], None]] = []
 
 
 def enqueue(log: ProjectLog, payload: commands.Outbound, *, ref: str = "") -> OutboxMessage:
-    """Promise ``payload`` to the agents-server. Commits with the open log; ``ref`` is the wire id of what it carries."""
+    """Promise ``payload`` to the agents-server, with the open log; ``ref`` is the wire id of what it carries."""
     return _insert(log, _TYPES[type(payload)], msgspec.to_builtins(payload), ref)
 
 
@@ -44,7 +45,7 @@ def _insert(log: ProjectLog, name: str, data: dict[str, Any] | None, ref: str) -
     )
 
 
-def drop(project_id: object, *, type: str, ref: str) -> None:  # noqa: A002 - the word of the wire
+def drop(project_id: UUID, *, type: str, ref: str) -> None:  # noqa: A002 - the word of the wire
     """Take back a promise that was not sent yet, because its reason is gone. For use inside an open log."""
     OutboxMessage.objects.filter(
         project_id=project_id, type=type, ref=ref, state=OutboxState.PENDING.value, attempts=0
@@ -53,7 +54,7 @@ def drop(project_id: object, *, type: str, ref: str) -> None:  # noqa: A002 - th
 
 def wake() -> None:
     """Tell the links of this process that there is something to send. Those of other processes look by themselves."""
-    for waker in list(_wakers):
+    for waker in _wakers:
         with contextlib.suppress(RuntimeError):  # its event loop has just ended
             waker()
 

@@ -53,7 +53,8 @@ class Parcel:
 def take(lease_epoch: int, *, limit: int) -> list[Parcel]:
     """Lease the next promise of each project (at most ``limit``), the oldest first.
 
-    A project whose last one was not answered yet has no next one: the order within a project is exact. Raises ``LeaseLost``.
+    A project whose last one was not answered yet has no next one: the order within a project is exact. Raises
+    ``LeaseLost``.
     """
     with transaction.atomic():
         guard(lease_epoch)
@@ -64,9 +65,7 @@ def take(lease_epoch: int, *, limit: int) -> list[Parcel]:
             .annotate(head=Min("id"))
             .values_list("head", flat=True)
         )
-        due = OutboxMessage.objects.filter(
-            pk__in=list(heads), state=OutboxState.PENDING.value, due_at__lte=clock.now()
-        )
+        due = OutboxMessage.objects.filter(pk__in=list(heads), state=OutboxState.PENDING.value, due_at__lte=clock.now())
         rows = list(due.select_related("project").order_by("id")[:limit])
         for row in rows:
             row.state, row.sent_at = OutboxState.SENT.value, clock.now()
@@ -103,8 +102,8 @@ def acked(lease_epoch: int, key: str, *, by_server: bool = True) -> bool:
 def refused(lease_epoch: int, key: str, *, code: str, message: str, retryable: bool) -> str:
     """The agents-server would not take it (or did not answer). Return the state that it has now.
 
-    Retryable ones are tried again, ever more slowly, ``REFUSALS`` times; then they are dead like the others: a letter for the
-    operator, a warning in the room, and a person's feedback has failed.
+    Retryable ones are tried again, ever more slowly, ``REFUSALS`` times; then they are dead like the others: a letter
+    for the operator, a warning in the room, and a person's feedback has failed.
     """
     row = OutboxMessage.objects.filter(key=_uuid(key)).select_related("project").first()
     if row is None:

@@ -25,7 +25,7 @@ class StatusReportService(Service):
         complete: bool,
         agents: list[a.AgentStatusUpdate] | None = None,
     ) -> list[str]:
-        """Record the agents' statuses; if ``complete``, end the runs that the server does not know. Return their ids."""
+        """Record the agents' statuses; if ``complete``, end the runs that the server does not know and return them."""
         with self.log(guid) as log:
             for agent in agents or []:
                 AgentService(self.actor).update_status(

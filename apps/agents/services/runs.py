@@ -128,7 +128,8 @@ class RunService(Service):
         """Ask the agents to stop a run, an agent's runs, or (neither given) all runs of the project.
 
         The room reads who asked. ``done`` comes from the agents. Asking again in the same or a softer ``mode`` changes
-        nothing (None). Raises ``Conflict`` when nothing of that kind is running, ``InvalidField``, ``Forbidden``, ``NotFound``.
+        nothing (None). Raises ``Conflict`` when nothing of that kind is running, ``InvalidField``, ``Forbidden``,
+        ``NotFound``.
         """
         with self.log(guid) as log:
             log.require("run.cancel")
@@ -225,9 +226,7 @@ class UsageService(Service):
             before = struct(run.usage or {}, a.UsageTotals)
             run.usage = msgspec.to_builtins(usage)
             run.save(update_fields=["usage"])
-            log.emit(
-                Ephemeral(str(log.project.guid), f"usage:{run_id}", EventClass.LATEST, _usage_news(run_id, usage))
-            )
+            log.emit(Ephemeral(str(log.project.guid), f"usage:{run_id}", EventClass.LATEST, _usage_news(run_id, usage)))
             self._warn(log, run.agent, before.budget, usage.budget)
 
     def _warn(self, log: ProjectLog, agent: Agent, before: a.Budget | None, now: a.Budget | None) -> None:

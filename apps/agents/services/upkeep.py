@@ -23,10 +23,12 @@ PRUNE_AT_ONCE = 1_000
 
 
 def run_once() -> int:
-    """Do what is due; return how many projects and rows were touched. Cheap when nothing is; safe to run twice at once."""
+    """Do what is due; return how much that was. Cheap when it is nothing; safe to run twice at once."""
     now = clock.now()
     touched = 0
-    for guid in set(Approval.objects.filter(state="pending", expires_at__lte=now).values_list("project__guid", flat=True)):
+    for guid in set(
+        Approval.objects.filter(state="pending", expires_at__lte=now).values_list("project__guid", flat=True)
+    ):
         touched += len(ApprovalService(SYSTEM).expire_due(guid=guid))
     waiting = Feedback.objects.filter(expires_at__lte=now, state__in=["received", "forwarded", "delivered"])
     for guid in set(waiting.values_list("project__guid", flat=True)):

@@ -153,14 +153,14 @@ class PublishPlan(Step):
 
 async def wait_for(run: Run, approval: ApprovalDoc) -> None:
     """Wait until the approval is answered; when the run is stopped meanwhile, withdraw the question."""
-    if approval.decision:
+    if _decided(approval):
         return
     with run.room.change():
         run.doc.waiting = True
         run.room.agent_status(run.agent_id, "waiting", "waiting for a decision", run.doc.task_id)
     plans.update_stages(run.site)
     try:
-        while not approval.decision:
+        while not _decided(approval):
             await run.site.waiting.until(approval.approval_id)
     except asyncio.CancelledError:
         withdraw(run, approval)
@@ -169,6 +169,10 @@ async def wait_for(run: Run, approval: ApprovalDoc) -> None:
         run.doc.waiting = False
         run.room.agent_status(run.agent_id, "running", "going on", run.doc.task_id)
     plans.update_stages(run.site)
+
+
+def _decided(approval: ApprovalDoc) -> bool:
+    return bool(approval.decision)
 
 
 def withdraw(run: Run, approval: ApprovalDoc) -> None:

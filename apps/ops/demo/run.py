@@ -30,7 +30,7 @@ log = logging.getLogger("demo_agents")
 RESULT_LIMIT = 16_000
 """Characters of a call's result on the wire."""
 
-TEXT_S = 4.0
+TEXT_S = 7.0
 """Story seconds that a text takes at most."""
 
 CHARS_A_TOKEN = 4

@@ -67,7 +67,7 @@ class Mail(Step):
 
     async def perform(self, run: Run) -> None:
         mail(run, self.to, self.subject, run.fill(self.text), self.kind)
-        await run.site.pace.pause(0.3)
+        await run.site.pace.pause(0.8)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,8 @@ class Worker:
                 self.site.room.move_task(task, "doing")
                 plans.update_stages(self.site)
                 await self._steps(run, task)
+        except RunStopped:
+            raise  # a person's wish: the task goes back to be taken up later
         except (CannotDo, ToolFailed) as failed:
             self._block(task, str(failed))
         except Exception:

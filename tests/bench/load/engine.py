@@ -147,9 +147,10 @@ class Engine:
     def _chores(self, now: int, end: int, plan: Plan | None) -> float:
         """Do what is due, and return the seconds until something is due again."""
         if plan is not None:
-            while plan.due <= now:
+            while plan.due <= now and plan.number < plan.end:
                 self._publish_next(plan, now)
-            end = min(end, plan.due)
+            if plan.number < plan.end:
+                end = min(end, plan.due)
         while self._retries and self._retries[0][0] <= now:
             self._connect(self._retries.popleft()[1])
         if self._retries:
@@ -275,7 +276,7 @@ class Engine:
         return at
 
     def _stamps(self, viewer: Viewer, buffer: bytearray, mark: int, stop: int, now: int) -> None:
-        record, before = self.record, b""
+        record, before = self.record, bytearray()
         while mark >= 0:
             end = mark + payload.STAMP
             stamp = buffer[mark:end]

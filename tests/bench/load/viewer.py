@@ -74,3 +74,5 @@ class Plan:
     size: int = 100
     due: int = 0
     number: int = 0
+    end: int = 1 << 62
+    """No message of this number or above is published."""

@@ -186,7 +186,7 @@ class AutoCodeSide:
         elif message["type"] == "task_created":
             self.board[data["task"]["taskId"]] = {"title": data["task"]["title"], "status": data["task"].get("status", "todo")}
         elif message["type"] == "task_status_changed":
-            self.board[data["taskId"]]["status"] = data["to"]
+            self.board.setdefault(data["taskId"], {})["status"] = data["to"]
 
     # --- commands -----------------------------------------------------------------------------------------------
 
@@ -244,12 +244,12 @@ class AutoCodeSide:
             last = [(x["type"], x["data"]) for x in self.kept[-12:]]
             raise AssertionError(f"never happened; last: {last}\n{self.process.log[-3000:]}") from None
 
-    def all(self, kind: str, **fields: Any) -> list[Message]:
+    def all(self, kind: str, /, **fields: Any) -> list[Message]:
         """Return the data of every kept message of this type whose data has these fields."""
         found = [x["data"] for x in self.kept if x["type"] == kind]
         return [data for data in found if all(data.get(key) == value for key, value in fields.items())]
 
-    async def the(self, kind: str, **fields: Any) -> Message:
+    async def the(self, kind: str, /, **fields: Any) -> Message:
         """Wait for the first such message and return its data."""
         found: Message = await self.until(lambda: next(iter(self.all(kind, **fields)), None))
         return found

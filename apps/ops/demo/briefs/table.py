@@ -30,7 +30,7 @@ from apps.ops.demo.steps import (
 _PLANNING = (
     Think(
         "The brief asks for a formatter of Markdown tables. Two parts hardly touch each other: the alignment itself "
-        "and the command line. Two coders can work at once; the tester writes the tests from the brief, not from the code."
+        "and the command line. Two coders can work at once; the tester writes the tests from the brief."
     ),
     Search("."),
     Say(
@@ -208,7 +208,7 @@ BRIEF = Brief(
             path="mdtable/core.py",
             old='line.strip().strip("|").split("|")]',
             new='re.split(r"(?<!\\\\)\\|", line.strip().strip("|"))]',
-            why='`split("|")` also cuts at `\\|`, which belongs to the cell; I split only at pipes without a backslash.',
+            why='`split("|")` also cuts at `\\|`, which belongs to the cell; I split only where there is no backslash.',
         ),
         Repair(
             symptom="test_empty_input|test_blank_lines|IndexError: list index out of range",

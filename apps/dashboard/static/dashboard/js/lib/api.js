@@ -4,7 +4,7 @@ const BASE = "/api/v1/";
 
 function csrf() {
   const found = /(?:^|;\s*)csrftoken=([^;]*)/.exec(document.cookie);
-  return document.querySelector('meta[name="csrf-token"]')?.getAttribute("content") ?? (found ? decodeURIComponent(found[1]) : "");
+  return found ? decodeURIComponent(found[1]) : "";
 }
 
 export class ApiError extends Error {

@@ -11,7 +11,7 @@ import { APPROVAL, errorWords, RISK } from "../lib/words.js";
 import { announce, avatar, badge, setBadge, setHue } from "../lib/ui.js";
 import { argsView } from "../timeline/call.js";
 import { diffView } from "../timeline/diff.js";
-import { decisionForm, rememberFields } from "./decision.js";
+import { decisionForm, rememberFields, rememberSelect } from "./decision.js";
 
 const LOUD = new Set(["high", "critical", "unknown"]);
 const KIND = { tool: "wants to use a tool", command: "wants to run a command", plan: "asks for approval of a plan", budget: "asks for more budget", input: "asks you to choose" };
@@ -86,18 +86,28 @@ export class ApprovalCard {
       return;
     }
     fill(this.actions, `open-${approval.argsDigest}`, () => {
-      if (approval.kind === "input" && approval.options.length) return approval.options.map((option) => button(option.label, { kind: option.kind === "reject" ? "" : "primary", onclick: () => this.#send({ decision: option.kind === "reject" ? "reject" : "approve", editedArgs: undefined, reason: option.id }) }));
+      if (approval.kind === "input" && approval.options.length) return this.#options(approval);
       return [
         this.#allows("approve") && button("Approve", { icon: "check", kind: "primary", testid: "approve", onclick: () => this.#choose("approve") }),
         this.#allows("edit") && Object.keys(approval.args).length > 0 && button("Edit", { icon: "edit", testid: "edit", onclick: () => this.#choose("edit") }),
         this.#allows("reject") && button("Reject", { icon: "cross", testid: "reject", onclick: () => this.#choose("reject") }),
+        this.#allows("approve") && !LOUD.has(approval.risk) && rememberSelect(approval),
       ];
     });
   }
 
+  /** A choice among ready answers: the chosen one goes back with the arguments, or as a plain yes where nothing may be edited. */
+  #options(approval) {
+    const decide = (option) => {
+      if (option.kind === "reject") return { decision: "reject", reason: option.label };
+      return this.#allows("edit") ? { decision: "edit", editedArgs: { ...approval.args, optionId: option.id } } : { decision: "approve", reason: option.label };
+    };
+    return approval.options.map((option) => button(option.label, { kind: option.kind === "reject" ? "" : "primary", onclick: () => this.#send(decide(option)) }));
+  }
+
   /** What is not dangerous and needs no words is done at once; the rest opens a form under the buttons. */
   #choose(decision) {
-    if (decision === "approve" && !LOUD.has(this.approval.risk)) return this.#send({ decision, ...rememberFields(this.form) });
+    if (decision === "approve" && !LOUD.has(this.approval.risk)) return this.#send({ decision, ...rememberFields(this.actions) });
     show(this.actions, false);
     this.form.replaceChildren(
       decisionForm(this.ctx, this.approval, decision, {

@@ -18,11 +18,13 @@ export function rememberFields(place) {
   const chosen = place.querySelector("[data-remember]")?.value ?? "once";
   if (chosen === "once") return {};
   if (chosen === "tool") return { remember: { scope: "run", match: "tool", ttlS: REMEMBER_S } };
-  return { remember: { scope: chosen, match: "args", ttlS: REMEMBER_S } };
+  return { remember: { scope: chosen, match: "exact", ttlS: REMEMBER_S } };
 }
 
-function rememberSelect(approval) {
-  const scopes = approval.risk === "critical" ? SCOPES.slice(0, 1) : SCOPES.filter(([scope]) => scope !== "tool" || approval.risk === "low" || approval.risk === "medium");
+/** The field for remembering, or null where the server asks every time. Only what is not very dangerous may be remembered broadly. */
+export function rememberSelect(approval) {
+  if (["critical", "unknown"].includes(approval.risk) || approval.quorum > 1 || !approval.tool) return null;
+  const scopes = SCOPES.filter(([scope]) => (scope !== "tool" || approval.risk !== "high") && (approval.runId || (scope !== "run" && scope !== "tool")));
   return h("select", { "data-remember": "", "aria-label": "How long this decision holds" }, scopes.map(([value, words]) => h("option", { value }, words)));
 }
 
@@ -42,8 +44,8 @@ export function decisionForm(ctx, approval, decision, then) {
 
 function confirmForm(form, approval, then, back) {
   const remember = rememberSelect(approval);
-  const yes = button("Yes, approve", { kind: "danger", icon: "check", testid: "approve-confirm", "data-first": "", onclick: () => then.send({ decision: "approve", ...rememberFields(form) }) });
-  form.append(h("p", null, h("strong", null, `${RISK[approval.risk]?.[0] ?? "Unknown risk"}. `), "Have you read what exactly will happen?"), remember, h("div.approval-actions", null, yes, back));
+  const yes = button("Yes, approve", { kind: "danger", icon: "check", testid: "confirm-approve", "data-first": "", onclick: () => then.send({ decision: "approve", ...rememberFields(form) }) });
+  form.append(h("p", null, h("strong", null, `${RISK[approval.risk]?.[0] ?? "Unknown risk"}. `), "Have you read what exactly will happen?"), remember ?? "", h("div.approval-actions", null, yes, back));
   return form;
 }
 

@@ -1,0 +1,16 @@
+"""The addresses of pages."""
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from apps.dashboard import views
+
+app_name = "dashboard"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("projects/new/", views.new, name="new"),
+    path("projects/<uuid:guid>/", views.room, name="room"),
+    path("projects/<uuid:guid>/members/", views.members, name="members"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+]

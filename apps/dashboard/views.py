@@ -1,0 +1,122 @@
+"""The pages. Each reads through selectors, writes through one service, and leaves everything live to the scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from apps.agents.selectors.snapshot import room_snapshot
+from apps.core.errors import AutoCodeError, NotFound
+from apps.core.events import to_builtins
+from apps.dashboard.cards import cards_for, side_list
+from apps.dashboard.forms import EXAMPLES, NewProject
+from apps.projects.permissions import Role, may, permissions_of
+from apps.projects.selectors.access import Access, access_to
+from apps.projects.services.projects import ProjectService
+
+ROOM_SHEETS = ("tokens", "base", "overlays", "room", "topbar", "timeline", "calls", "rail", "panels", "board", "composer")
+
+
+@never_cache
+@login_required
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Show the person's projects."""
+    cards = cards_for(_user_id(request))
+    context = {"cards": cards, "waiting": sum(card.needs for card in cards)}
+    return render(request, "dashboard/home.html", context)
+
+
+@never_cache
+@login_required
+@require_safe
+def room(request: HttpRequest, guid: UUID) -> HttpResponse:
+    """Show a project's room with its state of this moment inside; for everybody else there is no such page."""
+    try:
+        access = access_to(_user_id(request), guid)
+        snapshot = room_snapshot(access.project_id)
+    except NotFound:
+        return _not_found(request)
+    context = {
+        "guid": access.guid,
+        "name": access.name,
+        "snapshot": to_builtins(snapshot),
+        "boot": _boot(request, access),
+        "projects": side_list(_user_id(request)),
+        "sheets": [f"dashboard/css/{name}.css" for name in ROOM_SHEETS],
+    }
+    return render(request, "dashboard/room.html", context)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """Make a project and go to its room."""
+    form = NewProject(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            project = ProjectService(_user(request).actor).create(**form.cleaned_data)
+        except AutoCodeError as error:
+            # The field's name comes from the service; one that the form does not have belongs to the form as a whole.
+            form.add_error(error.field if error.field in form.fields else None, error.message)
+        else:
+            return HttpResponseRedirect(reverse("dashboard:room", kwargs={"guid": project.guid}))
+    context = {"form": form, "examples": EXAMPLES}
+    return render(request, "dashboard/new.html", context, status=400 if form.is_bound else 200)
+
+
+@never_cache
+@login_required
+@require_safe
+def members(request: HttpRequest, guid: UUID) -> HttpResponse:
+    """Show who is in the project; the list itself and its changes go over the REST API."""
+    try:
+        access = access_to(_user_id(request), guid, "member.view")
+    except NotFound:
+        return _not_found(request)
+    context = {
+        "guid": access.guid,
+        "name": access.name,
+        "boot": _boot(request, access),
+        "may_manage": may(access.role, "member.manage"),
+        "roles": [role.word for role in Role if role < Role.OWNER or may(access.role, "member.manage_owner")],
+    }
+    return render(request, "dashboard/members.html", context)
+
+
+def _boot(request: HttpRequest, access: Access) -> dict[str, Any]:
+    """Return what the scripts need before the first answer of the server."""
+    return {
+        "guid": access.guid,
+        "userId": _user_id(request),
+        "username": _user(request).get_username(),
+        "role": access.role.word,
+        "permissions": permissions_of(access.role),
+        "readSeq": access.read_seq,
+        "urls": {
+            "home": reverse("dashboard:home"),
+            "members": reverse("dashboard:members", kwargs={"guid": access.guid}),
+        },
+    }
+
+
+def _user(request: HttpRequest) -> Any:
+    """Return the logged-in user; ``login_required`` has made sure that there is one."""
+    return request.user
+
+
+def _user_id(request: HttpRequest) -> str:
+    return str(_user(request).pk)
+
+
+def _not_found(request: HttpRequest) -> HttpResponse:
+    """Answer as for an address that leads nowhere, also with DEBUG, where Django's own page would tell more."""
+    return render(request, "404.html", status=404)

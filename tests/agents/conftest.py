@@ -1,0 +1,62 @@
+"""The link under test: a handler in the test's loop against a scripted agents-server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest_asyncio
+
+from apps.agents.link.handler import AgentCommunicationHandler
+from apps.agents.link.options import LinkOptions
+from apps.projects import aio
+from tests.support.agents_server import ScriptedAgents
+from tests.support.factories import a_person, a_project
+
+FAST = LinkOptions(
+    open_timeout=2,
+    welcome_timeout=0.3,
+    backoff_first=0.02,
+    backoff_longest=0.1,
+    lease_ttl=1.5,
+    standby_poll=0.05,
+    outbox_poll=0.05,
+    view_interval=0.05,
+    upkeep_interval=0.05,
+)
+"""The link's figures, shrunk."""
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[ScriptedAgents]:
+    async with ScriptedAgents() as server:
+        yield server
+
+
+@asynccontextmanager
+async def linked(server: ScriptedAgents, *, options: LinkOptions = FAST, acks: bool = True, **more: Any):
+    """Run a handler against the server for the length of the block."""
+    stop = asyncio.Event()
+    handler = AgentCommunicationHandler(
+        url=server.url, token="hush", acks=acks, options=replace(options, **more) if more else options
+    )
+    task = asyncio.create_task(handler.run(stop))
+    try:
+        yield handler
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 15)
+
+
+async def db(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run database work of a test in the pool."""
+    return await aio.in_thread(function, *args, **kwargs)
+
+
+@pytest_asyncio.fixture
+async def project(transactional_db: None) -> Any:
+    """A project in progress, owned by ada."""
+    return await db(lambda: a_project(a_person("ada")))

@@ -1,0 +1,111 @@
+"""One process holds the link; a slow one cannot write any more."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from apps.agents.link import inbox
+from apps.agents.link.frames import Envelope
+from apps.agents.link.handler import AgentCommunicationHandler
+from apps.agents.link.inbox import Item
+from apps.agents.link.messages import AgentMessage
+from apps.agents.link.texts import OpenTexts
+from apps.agents.models import InboxReceipt, LinkLease
+from apps.agents.selectors.link import link_view
+from apps.agents.services import lease, link_status, relay
+from apps.agents.services.lease import LeaseLost
+from apps.projects.models import Message
+from tests.agents.conftest import FAST, db, linked
+from tests.support.factories import a_project
+
+
+@pytest.mark.django_db
+def test_the_lease_passes_on_when_it_expires_or_is_released(move_clock):
+    first = lease.acquire("a", ttl_s=10)
+    assert first is not None
+    assert lease.acquire("b", ttl_s=10) is None
+    move_clock(9)
+    lease.renew(first.epoch, ttl_s=10)
+    move_clock(9)
+    assert lease.acquire("b", ttl_s=10) is None
+    move_clock(2)
+    second = lease.acquire("b", ttl_s=10)
+    assert second is not None
+    assert second.epoch == first.epoch + 1
+    with pytest.raises(LeaseLost):
+        lease.renew(first.epoch, ttl_s=10)
+    lease.release(first.epoch)
+    assert lease.acquire("c", ttl_s=10) is None
+    lease.release(second.epoch)
+    assert lease.acquire("c", ttl_s=10) is not None
+
+
+@pytest.mark.django_db
+def test_an_older_epoch_writes_nothing():
+    project = a_project()
+    old = lease.acquire("a", ttl_s=0)
+    new = lease.acquire("b", ttl_s=10)
+    assert old is not None
+    assert new is not None
+    item = Item(Envelope("agent_message", "1", str(project.guid), {}), AgentMessage(agent_id="x", content="late"))
+    for write in (
+        lambda: relay.take(old.epoch, limit=1),
+        lambda: relay.give_back(old.epoch),
+        lambda: link_status.record(old.epoch, state="connected"),
+        lambda: inbox.apply_batch(
+            [item], guid=str(project.guid), server="s", lease_epoch=old.epoch, texts=OpenTexts()
+        ),
+    ):
+        with pytest.raises(LeaseLost):
+            write()
+    assert not Message.objects.exists()
+    assert not InboxReceipt.objects.exists()
+    [parcel] = relay.take(new.epoch, limit=1)
+    for settle in (
+        lambda: relay.acked(old.epoch, parcel.key),
+        lambda: relay.refused(old.epoch, parcel.key, code="x", message="", retryable=False),
+    ):
+        with pytest.raises(LeaseLost):
+            settle()
+    assert relay.acked(new.epoch, parcel.key)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_of_two_handlers_one_speaks_and_the_other_takes_over(server, project):
+    async with linked(server) as first:
+        await server.connected()
+        async with linked(server) as second:
+            await server.until(lambda: first.state == "connected")
+            assert second.state == "down"
+            first_one = await db(LinkLease.objects.get)
+            # The first one's process freezes: its lease runs out.
+            await db(lambda: LinkLease.objects.update(expires_at=first_one.expires_at.replace(year=2000)))
+            await server.connected(2)
+            await server.until(lambda: second.state == "connected")
+            await server.until(lambda: first.state != "connected")
+            answer = await server.tell("agent_message", project.guid, {"agentId": "x", "content": "a"})
+            assert answer["type"] == "ack"
+    assert [hello["leaseEpoch"] for hello in server.hellos[:2]] == [1, 2]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_handler_that_stops_hands_over_at_once(server, project):
+    async with linked(server):
+        await server.connected()
+    async with linked(server):
+        await server.connected(2)
+    assert (await db(link_view, project.guid)).state == "down"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_without_an_address_only_the_upkeep_runs(project):
+    stop = asyncio.Event()
+    task = asyncio.create_task(AgentCommunicationHandler(url="", options=FAST).run(stop))
+    async with asyncio.timeout(5):
+        while not await db(LinkLease.objects.exclude(holder="").exists):
+            await asyncio.sleep(0.01)
+    stop.set()
+    await task
+    assert (await db(link_view, project.guid)).state == "down"

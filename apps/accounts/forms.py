@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
-from apps.accounts.api.throttling import AddressLoginThrottle, NameLoginThrottle, address_key, name_key
+from apps.accounts.throttling import AddressLoginThrottle, NameLoginThrottle, address_key, name_key
 
 
 class LoginForm(AuthenticationForm):

@@ -1,0 +1,1 @@
+"""The wire: sockets, rooms, and what their clients see."""

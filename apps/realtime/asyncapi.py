@@ -1,4 +1,4 @@
-"""The published contract: an AsyncAPI 3 document, made from the catalogue, the command registry, the replies and the close codes.
+"""The published contract: an AsyncAPI 3 document, made from the catalogue, the registry and the close codes.
 
 Nothing in here is written twice by hand; a type that is declared is in the document.
 """
@@ -63,7 +63,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "AutoCode rooms",
             "version": VERSION,
-            "description": "One WebSocket carries any number of rooms. Every frame is one envelope or an array of them.",
+            "description": "One WebSocket carries any number of rooms. A frame is one envelope or an array of them.",
         },
         "defaultContentType": "application/json",
         "channels": {

@@ -1,7 +1,7 @@
 """ProjectEventBroadcaster: hears what happened in this process and tells all processes. The only sender on the layer.
 
-``publish``, ``emit`` and the like return at once, in any thread; one task in one long-lived loop sends, in the order of the
-calls. A layer that is away costs nothing but the news: the processes' rooms read durable events from the log.
+``publish``, ``emit`` and the like return at once, in any thread; one task in one long-lived loop sends, in the order
+of the calls. A layer that is away costs nothing but the news: the processes' rooms read durable events from the log.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from apps.projects.records import AccessChange, Ephemeral, LoggedEvent
 from apps.realtime import metrics
 from apps.realtime.coalescing import Piece
 from apps.realtime.config import config
-from apps.realtime.ports import held
 from apps.realtime.groups import CONTROL, room_group
+from apps.realtime.ports import held
 from apps.realtime.protocol import event_frame
 from apps.realtime.streams import StreamMerger
 
@@ -235,7 +235,7 @@ class ProjectEventBroadcaster:
             self._sender = asyncio.get_running_loop().create_task(self._send_all(), name="broadcaster")
 
     async def _send_all(self) -> None:
-        layer = get_channel_layer()
+        layer: Any = get_channel_layer()
         while self._out:
             group, message = self._out.popleft()
             metrics.PUBLISHED.labels(message["type"]).inc()

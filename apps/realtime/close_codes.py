@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+from apps.core.errors import AutoCodeError, Forbidden, NotAuthenticated, Unavailable
+
 
 class CloseCode(enum.IntEnum):
     """The codes that the server sends. 1000 is the client's own, 1009 the frame limit's."""
@@ -64,3 +66,14 @@ def advice(code: int) -> Advice:
             return Advice.STOP
         case _:
             return Advice.RECONNECT
+
+
+def because(code: CloseCode) -> AutoCodeError:
+    """Return the error that says ``code`` in words."""
+    match code:
+        case CloseCode.NOT_AUTHENTICATED | CloseCode.SESSION_ENDED | CloseCode.BAD_CREDENTIALS:
+            return NotAuthenticated(f"{MEANINGS[code].capitalize()}.")
+        case CloseCode.NO_LONGER_ALLOWED:
+            return Forbidden("You are no longer a member of this project.")
+        case _:
+            return Unavailable(f"{MEANINGS[code].capitalize()}.")

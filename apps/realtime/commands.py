@@ -1,7 +1,7 @@
 """The registry of commands: closed, and in one place.
 
-``@command("chat", needs="message.post", …)`` on a payload class and its handler under ``handlers/``: validation, routing, documents,
-TypeScript types and metrics follow from the row. Pure.
+``@command("chat", needs="message.post", …)`` on a payload class and its handler under ``handlers/``: validation,
+routing, documents, TypeScript types and metrics follow from the row. Pure.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Handler = Callable[[Any, Any], Awaitable[Any]]
 class Command:
     """One row of the registry.
 
-    ``needs`` is the action of ``projects.permissions`` (None: no project). ``joined``: the room must be joined on this socket.
+    ``needs`` is the action of ``projects.permissions`` (None: no project). ``joined``: the room must be joined on
+    this socket.
     ``reply`` is the type of the answer (None: none). ``over_http``: also a POST to the project's ``commands/``.
     """
 

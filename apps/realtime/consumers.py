@@ -13,8 +13,8 @@ from apps.realtime.service import WebSocketService
 class RoomConsumer(AsyncConsumer):
     """Hands a connection over.
 
-    It has no ``dispatch`` (the original one hops to the shared thread for every message) and no channel name (rooms listen
-    for all connections of the process).
+    It has no ``dispatch`` (the original one hops to the shared thread for every message) and no channel name (rooms
+    listen for all connections of the process).
     """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Context:
-    """One command under way. ``service`` is the socket, None over HTTP; ``viewer`` and ``room`` when the room is joined."""
+    """One command under way. ``service`` is the socket, None over HTTP; ``room`` when it is joined."""
 
     envelope: Envelope
     command_id: str

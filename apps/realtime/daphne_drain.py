@@ -1,8 +1,9 @@
 """How Daphne ends without cutting anybody off.
 
-Plain Daphne cancels every application on SIGTERM: no close frame, no clean-up. Here listeners close first, sockets are told to
-come back (spread over ``AUTOCODE_DRAIN_S``), requests finish, and only what is left after that is cancelled. Works for our own
-server and, through ``install``, for ``daphne autocode.asgi:application``.
+Plain Daphne cancels every application on SIGTERM: no close frame, no clean-up. Here listeners close first, sockets
+are told to
+come back (spread over ``AUTOCODE_DRAIN_S``), requests finish, and only what is left after that is cancelled. Works
+for our own server and, through ``install``, for ``daphne autocode.asgi:application``.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def _ports(server: Any) -> list[Any]:
         return list(kept)
     from twisted.internet import reactor, tcp, unix
 
-    return [reader for reader in reactor.getReaders() if isinstance(reader, (tcp.Port, unix.Port))]  # type: ignore[attr-defined]
+    readers: Any = reactor
+    return [reader for reader in readers.getReaders() if isinstance(reader, (tcp.Port, unix.Port))]
 
 
 def _applications(server: Any) -> list[asyncio.Future[Any]]:

@@ -1,7 +1,7 @@
 """What a client says before anything was accepted: its Origin, its subprotocols, its credentials.
 
-A token rides as a second subprotocol (never echoed, never logged) or in the first message; one in the address is refused,
-because addresses end up in logs.
+A token rides as a second subprotocol (never echoed, never logged) or in the first message; one in the address is
+refused, because addresses end up in logs.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_handshake(scope: dict[str, Any]) -> Handshake:
 
 
 def origin_allowed(origin: str, scheme: str, host: str) -> bool:
-    """Tell whether a page from ``origin`` may open a socket here: the very same origin, or one that is trusted by name."""
+    """Tell whether a page from ``origin`` may open a socket here: the same origin, or one trusted by name."""
     if origin in settings.AUTOCODE_TRUSTED_ORIGINS:
         return True
     domain, _ = split_domain_port(host)

@@ -19,9 +19,7 @@ logger = logging.getLogger(__name__)
 
 def heartbeat(settings: Config) -> Heartbeat:
     """Return the heartbeat that this server asks for."""
-    return Heartbeat(
-        interval_ms=round(settings.heartbeat_s * 1000), grace_ms=round(settings.heartbeat_grace_s * 1000)
-    )
+    return Heartbeat(interval_ms=round(settings.heartbeat_s * 1000), grace_ms=round(settings.heartbeat_grace_s * 1000))
 
 
 async def link_of(guid: str) -> AgentsLink | None:
@@ -70,5 +68,3 @@ def joined_data(
 def raw_snapshot(plan: Plan) -> dict[str, bytes]:
     """Return the snapshot of a plan as raw JSON, if it has one."""
     return {} if plan.snapshot is None else {"snapshot": plan.snapshot}
-
-

@@ -24,9 +24,10 @@ _TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 def scan(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """Return ``raw`` as JSON values.
 
-    Raises ``TooDeep``; ``TooLarge`` for a string or object over its limit; ``MalformedJson`` for everything that is not JSON,
-    for a byte order mark, NaN, infinities, numbers outside of what a double or 53 bits hold, NUL, lone surrogates and keys
-    given twice.
+    Raises ``TooDeep``; ``TooLarge`` for a string or object over its limit; ``MalformedJson`` for everything that is
+    not JSON,
+    for a byte order mark, NaN, infinities, numbers outside of what a double or 53 bits hold, NUL, lone surrogates and
+    keys given twice.
     """
     if raw.startswith(b"\xef\xbb\xbf"):
         raise MalformedJson("A message does not begin with a byte order mark.")

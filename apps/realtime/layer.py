@@ -1,6 +1,7 @@
 """The process's one ear on the channel layer: one channel, one group a room, one for all processes.
 
-Sends nothing: the broadcaster does. A layer that is away is asked again; meanwhile rooms live on by their position check.
+Sends nothing: the broadcaster does. A layer that is away is asked again; meanwhile rooms live on by their position
+check.
 """
 
 from __future__ import annotations

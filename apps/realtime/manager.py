@@ -223,7 +223,6 @@ class WebSocketManager:
                 connection.put(frame)
 
 
-
 _managers: WeakKeyDictionary[asyncio.AbstractEventLoop, WebSocketManager] = WeakKeyDictionary()
 
 

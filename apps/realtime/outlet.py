@@ -1,7 +1,7 @@
 """The way out of one connection: bounded, ordered, batched, and never waited for by who puts something in.
 
-Knows how to send text through a function; knows neither rooms nor Django. Another outlet (one that writes straight to the
-server's transport) only has to keep the same promises.
+Knows how to send text through a function; knows neither rooms nor Django. Another outlet (one that writes straight to
+the server's transport) only has to keep the same promises.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ CLOSE_PATIENCE: Final = 2.0  # seconds until a close overtakes what a stuck read
 class Outlet(abc.ABC):
     """Where frames for one connection go.
 
-    Promises: frames leave in the order in which they were put; durable ones are never dropped; pending pieces of one key
-    merge; ``waiting`` never exceeds the limit except by frames put as ``exempt``; ``put`` never blocks and never raises.
+    Promises: frames leave in the order in which they were put; durable ones are never dropped; pending pieces of one
+    key merge; ``waiting`` never exceeds the limit except by frames put as ``exempt``; ``put`` never blocks and never
+    raises.
     """
 
     @property

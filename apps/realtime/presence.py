@@ -33,7 +33,8 @@ class PresenceStore(abc.ABC):
         """Return what is stored and not expired."""
 
     async def close(self) -> None:
-        """Give back what the store holds open."""
+        """Give back what the store holds open; memory holds nothing."""
+        return
 
 
 class MemoryPresence(PresenceStore):

@@ -1,7 +1,7 @@
 """The codec of ``autocode.v1``: text to checked envelopes, and facts to frames.
 
-Knows JSON and the limits of the protocol page, section 8; knows neither Django nor sockets. Whatever arrives, only errors
-of ``core.errors`` are raised.
+Knows JSON and the limits of the protocol page, section 8; knows neither Django nor sockets. Whatever arrives, only
+errors of ``core.errors`` are raised.
 """
 
 from __future__ import annotations
@@ -27,7 +27,12 @@ TOKEN_PREFIX: Final = "autocode.jwt."  # noqa: S105 - the name of a subprotocol
 MAX_FRAME: Final = 65_536  # bytes
 MAX_BATCH: Final = 64  # envelopes in one incoming array
 
-_ALIASES: Final = {"payload": "data", "project_guid": "projectGuid", "project_id": "projectGuid", "projectId": "projectGuid"}
+_ALIASES: Final = {
+    "payload": "data",
+    "project_guid": "projectGuid",
+    "project_id": "projectGuid",
+    "projectId": "projectGuid",
+}
 _FIELDS: Final = frozenset({"type", "projectGuid", "data", "timestamp", "id"})
 _SHORT: Final = frozenset({"subscribe", "unsubscribe", "ping"})
 _encoder = msgspec.json.Encoder(decimal_format="string")
@@ -168,7 +173,7 @@ def piece_frame(guid: str, piece: Piece) -> bytes:
 def reply_frame(
     type_: str, data: Any, *, guid: str | None = None, reply_to: str | None = None, raw: dict[str, bytes] | None = None
 ) -> bytes:
-    """Return the envelope of a reply or a direct message; ``raw`` are fields of ``data`` that are JSON bytes already."""
+    """Return the envelope of a reply or a direct message; ``raw`` are fields of ``data`` as JSON bytes."""
     if raw:
         built = data if isinstance(data, dict) else msgspec.to_builtins(data)
         data = built | {name: msgspec.Raw(value) for name, value in raw.items()}
@@ -198,3 +203,11 @@ def error_frame(error: AutoCodeError, *, guid: str | None = None, reply_to: str 
 def batch(frames: Iterable[str]) -> str:
     """Return several envelopes as one frame."""
     return f"[{','.join(frames)}]"
+
+
+def plain(data: Any) -> Any:
+    """Return a reply's data without what it does not say."""
+    if isinstance(data, msgspec.Struct):
+        built = msgspec.to_builtins(data)
+        return {name: value for name, value in built.items() if value is not None or name == "t"}
+    return data

@@ -1,4 +1,4 @@
-"""Joining and resuming: everything that was missed, or a snapshot and the reason. Never a part (protocol page, section 3).
+"""Joining and resuming: everything that was missed, or a snapshot and why. Never a part (protocol page, section 3).
 
 Reads of one room are shared by all who need them at the same time, so that a thousand reconnecting viewers cost a few
 queries.
@@ -30,7 +30,7 @@ TRIES: Final = 20
 
 @dataclass(slots=True)
 class Plan:
-    """What a newcomer gets: ``frames`` follow the reply and go up to ``upto``; ``snapshot`` is JSON, exact at ``seq``."""
+    """What a newcomer gets: ``frames`` follow the reply and go to ``upto``; ``snapshot`` is JSON, exact at ``seq``."""
 
     recovered: bool
     reason: str | None

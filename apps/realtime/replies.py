@@ -49,8 +49,8 @@ class Authenticated(Struct):
 class ProjectJoined(Struct):
     """A room was joined, or its state must be taken anew.
 
-    ``recovered``: the events after the client's ``lastSeq`` follow; otherwise ``reason`` (first_join, epoch_changed, trimmed,
-    too_many) and a ``snapshot`` that is exact at ``last_seq``.
+    ``recovered``: the events after the client's ``lastSeq`` follow; otherwise ``reason`` (first_join, epoch_changed,
+    trimmed, too_many) and a ``snapshot`` that is exact at ``last_seq``.
     """
 
     epoch: str
@@ -115,7 +115,7 @@ class Pong(Struct):
 
 
 @reply("error")
-class Error(Struct):
+class ErrorNotice(Struct):
     """About a command or the connection, never the result of a run (protocol page, section 6)."""
 
     code: str

@@ -1,7 +1,7 @@
 """One project seen live in this process: the order of its events, what is live besides, and who looks.
 
-The room never trusts the channel layer: what arrives is put in order by the cursor, what is missing is read from the log,
-and a log that is another one (epoch) or was cut starts the room anew. Everything here runs in one event loop.
+The room never trusts the channel layer: what arrives is put in order by the cursor, what is missing is read from the
+log, and a log that is another one (epoch) or was cut starts the room anew. Everything here runs in one event loop.
 """
 
 from __future__ import annotations
@@ -272,5 +272,3 @@ class Room:
             for piece in self.kept.pieces()
             if viewer.wants_piece(event_type(piece.type).topic)
         ]
-
-

@@ -56,7 +56,8 @@ class MessageRouter:
     async def carry_out(self, context: Context) -> tuple[Command, Any]:
         """Carry out one command; return its row and the reply's data (None: no reply).
 
-        Raises only errors of ``core.errors``; what is our own bug is logged under the correlation id and is ``Internal``.
+        Raises only errors of ``core.errors``; what is our own bug is logged under the correlation id and is
+        ``Internal``.
         """
         type_, started = context.envelope.type, clock.monotonic()
         label = type_ if type_ in COMMANDS else "unknown"

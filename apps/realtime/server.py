@@ -27,7 +27,7 @@ POLL_S: Final = (0.005, 0.02, 0.05, 0.1)
 LINK_RETRY_S: Final = 5.0
 
 
-class RoomServer(Server):  # type: ignore[misc] # Daphne has no annotations
+class RoomServer(Server):
     """See the module."""
 
     autocode_drains = True
@@ -55,7 +55,8 @@ class RoomServer(Server):  # type: ignore[misc] # Daphne has no annotations
             failByDrop=False,  # a frame that is too large gets 1009, not a cut
             closeHandshakeTimeout=3,  # seconds
         )
-        reactor.callWhenRunning(self._start)  # type: ignore[attr-defined]
+        # One turn later: the reactor says "running" before its loop runs, and `_start` needs the running loop.
+        reactor.callWhenRunning(twisted_loop.call_soon, self._start)
 
     def _start(self) -> None:
         manager_here()
@@ -105,11 +106,12 @@ class RoomServer(Server):  # type: ignore[misc] # Daphne has no annotations
 
 def waiting_bytes(protocol: Any) -> int:
     """Return how many bytes of this connection wait in Twisted's buffers; 0 when its transport does not tell."""
-    transport = getattr(protocol, "transport", None)
+    transport: Any = getattr(protocol, "transport", None)
     if transport is None:
         transport = getattr(getattr(protocol, "channel", None), "transport", None)
     try:
-        return len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # type: ignore[union-attr] # noqa: SLF001
+        waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # noqa: SLF001
+        return waiting
     except AttributeError:
         return 0
 
@@ -121,7 +123,7 @@ def with_backlog(endpoint: str) -> str:
     return f"{endpoint}:backlog={BACKLOG}"
 
 
-class Serve(CommandLineInterface):  # type: ignore[misc]
+class Serve(CommandLineInterface):
     """Daphne's command line with all its flags, and our defaults from the settings."""
 
     description = "Serve AutoCode: pages, API, rooms, and (unless told otherwise) the link to the agents-server."

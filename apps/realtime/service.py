@@ -1,7 +1,7 @@
 """WebSocketService: one connection from its accept to its close.
 
-Frames are read as they come: pings are answered at once, commands wait in a bounded queue for the one worker of the connection,
-so that a slow command blocks neither the heartbeat nor the end. Whatever happens, the clean-up runs.
+Frames are read as they come: pings are answered at once, commands wait in a bounded queue for the one worker of the
+connection, so that a slow command blocks neither the heartbeat nor the end. Whatever happens, the clean-up runs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-
-import msgspec
 
 from apps.accounts.identity import Identity
 from apps.accounts.sessions import user_from_session
@@ -34,7 +32,7 @@ from apps.core.errors import (
 from apps.core.ids import new_id
 from apps.projects.aio import in_thread
 from apps.realtime import draining, metrics, ports
-from apps.realtime.close_codes import MEANINGS, CloseCode
+from apps.realtime.close_codes import MEANINGS, CloseCode, because
 from apps.realtime.commands import COMMANDS, Rate
 from apps.realtime.context import Context
 from apps.realtime.deadlines import Deadlines
@@ -45,7 +43,7 @@ from apps.realtime.joined import heartbeat
 from apps.realtime.limits import Strikes, TokenBucket
 from apps.realtime.manager import manager_here
 from apps.realtime.outlet import Outlet, QueueOutlet
-from apps.realtime.protocol import Envelope, Refused, decode, error_frame, reply_frame
+from apps.realtime.protocol import Envelope, Refused, decode, error_frame, plain, reply_frame
 from apps.realtime.replies import Authenticated, Pong
 from apps.realtime.router import form
 from apps.realtime.sockets import SocketRooms
@@ -190,7 +188,7 @@ class WebSocketService:
         )
 
     async def gone(self) -> None:
-        """End the connection from this side without a word, and return when it has ended. For tests and the last end."""
+        """End the connection without a word, and return when it has ended. For tests and the last end."""
         self.closing = True
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
@@ -317,7 +315,7 @@ class WebSocketService:
             return
         last = None
         if code is not CloseCode.TOO_SLOW:
-            last = Frame(error_frame(error or _because(code), reply_to=reply_to))
+            last = Frame(error_frame(error or because(code), reply_to=reply_to))
         self._close(code, last)
 
     def drain(self) -> None:
@@ -381,22 +379,3 @@ class WebSocketService:
             self._queue.put_nowait(lambda: self.rooms.rejoin(viewer, wanted, reason))
             return
         self.close(CloseCode.POSITION_LOST)
-
-
-def _because(code: CloseCode) -> AutoCodeError:
-    """Return the error that says ``code`` in words."""
-    match code:
-        case CloseCode.NOT_AUTHENTICATED | CloseCode.SESSION_ENDED | CloseCode.BAD_CREDENTIALS:
-            return NotAuthenticated(f"{MEANINGS[code].capitalize()}.")
-        case CloseCode.NO_LONGER_ALLOWED:
-            return Forbidden("You are no longer a member of this project.")
-        case _:
-            return Unavailable(f"{MEANINGS[code].capitalize()}.")
-
-
-def plain(data: Any) -> Any:
-    """Return a reply's data without what it does not say."""
-    if isinstance(data, msgspec.Struct):
-        built = msgspec.to_builtins(data)
-        return {name: value for name, value in built.items() if value is not None or name == "t"}
-    return data

@@ -1,6 +1,7 @@
 """The event stream: a room over one long HTTP response. Every durable event is ``id: <epoch>:<seq>``.
 
-A client that comes back with its last id goes on exactly there. Without one, the first event is ``project_joined`` with the
+A client that comes back with its last id goes on exactly there. Without one, the first event is ``project_joined``
+with the
 snapshot. The stream ends when the server drains, when the right to see the room ends, and when its reader is too slow.
 """
 

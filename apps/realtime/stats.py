@@ -28,7 +28,9 @@ _TOTALS = (
 
 def snapshot(manager: WebSocketManager) -> dict[str, Any]:
     """Return the figures as plain values."""
-    totals = {name.removeprefix("autocode_").removesuffix("_total"): REGISTRY.get_sample_value(name) for name in _TOTALS}
+    totals = {
+        name.removeprefix("autocode_").removesuffix("_total"): REGISTRY.get_sample_value(name) for name in _TOTALS
+    }
     return {
         "pid": os.getpid(),
         "connections": len(manager.connections),

@@ -1,7 +1,7 @@
 """Presence of this process's viewers: told to the store, compared with it, and said to the rooms.
 
-A goodbye counts only after some seconds, so that a reload does not flap; a process that is being replaced says no goodbye
-at all, and its entries expire.
+A goodbye counts only after some seconds, so that a reload does not flap; a process that is being replaced says no
+goodbye at all, and its entries expire.
 """
 
 from __future__ import annotations

@@ -78,7 +78,11 @@ class Writer:
             for field in info.fields
         ]
         body = "\n".join(fields)
-        return f"{doc(cls)}export interface {name} {{\n{body}\n}}\n" if fields else f"{doc(cls)}export interface {name} {{}}\n"
+        return (
+            f"{doc(cls)}export interface {name} {{\n{body}\n}}\n"
+            if fields
+            else f"{doc(cls)}export interface {name} {{}}\n"
+        )
 
     def type(self, info: types.Type) -> str:
         """Return the TypeScript of one type."""
@@ -123,7 +127,9 @@ def declarations() -> str:
     writer = Writer()
     events = {name: writer.name(row.payload) for name, row in sorted(catalogue().items())}
     replies = {name: writer.name(shape) for name, shape in sorted(REPLIES.items())}
-    commands = {name: writer.name(row.payload, f"{row.payload.__name__}Command") for name, row in sorted(COMMANDS.items())}
+    commands = {
+        name: writer.name(row.payload, f"{row.payload.__name__}Command") for name, row in sorted(COMMANDS.items())
+    }
     durable = [name for name, row in sorted(catalogue().items()) if EventClass.DURABLE in row.classes]
     parts = [
         HEAD,
@@ -170,5 +176,3 @@ def _union(names: list[str]) -> str:
 def _codes() -> str:
     rows = "\n".join(f"  /** {MEANINGS[code]} */\n  | {int(code)}" for code in CloseCode)
     return f"/** The codes with which the server closes. */\nexport type CloseCode =\n{rows};\n"
-
-

@@ -42,7 +42,8 @@ class UserRate(abc.ABC):
         """Take one token; return 0, or after how many milliseconds there will be one."""
 
     async def close(self) -> None:
-        """Give back what is held open."""
+        """Give back what is held open; memory holds nothing."""
+        return
 
 
 class MemoryUserRate(UserRate):

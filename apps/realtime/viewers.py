@@ -30,8 +30,8 @@ class Owner(Protocol):
 class Viewer:
     """One connection's place in one room.
 
-    ``joined``: gets every durable event; otherwise (only subscribed) those of its ``topics``. ``topics`` None means all news
-    that is never stored, else that of these topics. ``seq`` is the last durable event that it was given.
+    ``joined``: gets every durable event; otherwise (only subscribed) those of its ``topics``. ``topics`` None means
+    all news that is never stored, else that of these topics. ``seq`` is the last durable event that it was given.
     """
 
     owner: Owner

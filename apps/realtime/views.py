@@ -22,9 +22,8 @@ from apps.realtime.frames import Frame, of_piece
 from apps.realtime.http import api, error_response, identity_of, json_response, number, raw
 from apps.realtime.joined import joined_data, link_of, raw_snapshot
 from apps.realtime.manager import manager_here
-from apps.realtime.protocol import Envelope, Refused, decode, event_frame, reply_frame
+from apps.realtime.protocol import Envelope, Refused, decode, event_frame, plain, reply_frame
 from apps.realtime.room import Room
-from apps.realtime.service import plain
 from apps.realtime.sse import stream
 
 PAGE = 200
@@ -48,7 +47,7 @@ async def events(request: HttpRequest, guid: UUID) -> HttpResponse:
             raise InvalidField("Give after or before, not both.", field="before")
         return await _back(access, before, limit)
     wait = number(request, "wait", least=0, most=LONGEST_WAIT) or 0
-    return await _forward(access, identity.user_id, after or 0, limit, wait, request.GET.get("epoch"))
+    return await _forward(access, identity.user_id, after or 0, limit, wait=wait, epoch=request.GET.get("epoch"))
 
 
 async def _back(access: Access, before: int, limit: int) -> HttpResponse:
@@ -68,7 +67,7 @@ async def _back(access: Access, before: int, limit: int) -> HttpResponse:
 
 
 async def _forward(
-    access: Access, user_id: str, after: int, limit: int, wait: int, epoch: str | None
+    access: Access, user_id: str, after: int, limit: int, *, wait: int, epoch: str | None
 ) -> HttpResponse:
     obstacle = _obstacle(access, after, epoch)
     if obstacle is not None:
@@ -217,5 +216,3 @@ async def asyncapi(request: HttpRequest) -> HttpResponse:
     if request.method not in {"GET", "HEAD"}:
         return error_response(NotFound(), status=405, allow="GET")
     return json_response(document())
-
-

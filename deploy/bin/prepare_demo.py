@@ -82,7 +82,7 @@ def main() -> None:
     settings.AUTOCODE_DEMO_PASSWORD = os.environ["AUTOCODE_DEMO_PASSWORD"] = password
     django.setup()
     migrate()
-    call_command("seed_demo", verbosity=0, skip_checks=True, stdout=sys.stderr)
+    call_command("seed_demo", verbosity=0, stdout=sys.stderr)
     sys.stdout.write(f"{settings.AUTOCODE_DATA}\n{password}\n{free_port()}\n")
 
 

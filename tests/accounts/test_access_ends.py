@@ -50,7 +50,7 @@ def test_logging_out_ends_that_session_alone(heard):
     browser, other = Client(), Client()
     browser.force_login(ada)
     other.force_login(ada)
-    key = browser.session.session_key
+    key = browser.session.session_key or ""
     [change] = heard(lambda: browser.post("/admin/logout/"))
     assert (change.user_id, change.session_hash, change.reason) == (str(ada.pk), session_hash(key), "logout")
     assert other.get("/api/v1/me/").status_code == 200

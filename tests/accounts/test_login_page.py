@@ -6,15 +6,15 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from apps.accounts.api.throttling import AddressLoginThrottle, NameLoginThrottle
+from apps.accounts.throttling import AddressLoginThrottle, NameLoginThrottle
 from tests.support.factories import a_person
 
 pytestmark = pytest.mark.django_db
 
 
-def log_in(browser: Client, password: str, **extra: str) -> int:
+def log_in(browser: Client, password: str) -> int:
     form = {"username": "bob", "password": password, "next": "/"}
-    return browser.post("/admin/login/?next=/", form, **extra).status_code
+    return browser.post("/admin/login/?next=/", form).status_code
 
 
 def test_a_person_who_is_no_staff_logs_in_there_and_is_let_into_no_administration():

@@ -8,12 +8,12 @@ import pytest
 from django.core.cache import cache
 from rest_framework_simplejwt.tokens import AccessToken
 
-from apps.accounts.api.throttling import AddressLoginThrottle, NameLoginThrottle
 from apps.accounts.models import User
 from apps.accounts.services import AccountService
+from apps.accounts.throttling import AddressLoginThrottle, NameLoginThrottle
 from apps.accounts.tokens import refresh_for
 from apps.core.actor import SYSTEM
-from tests.support.api import Api, Answer
+from tests.support.api import Answer, Api
 from tests.support.factories import a_person
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,9 @@ def test_a_password_becomes_tokens_that_say_who_i_am():
     }
 
 
-@pytest.mark.parametrize(("username", "password"), [("ada", "wrong"), ("nobody", "secret-pass"), ("ADA", "secret-pass")])
+@pytest.mark.parametrize(
+    ("username", "password"), [("ada", "wrong"), ("nobody", "secret-pass"), ("ADA", "secret-pass")]
+)
 def test_wrong_credentials_are_told_alike(username, password):
     a_person("ada")
     answer = log_in(username, password)

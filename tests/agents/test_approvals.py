@@ -66,7 +66,7 @@ def test_the_second_decision_learns_of_the_first():
     question.decide("reject")
     with pytest.raises(AlreadyDecided) as refused:
         question.decide("approve")
-    details = refused.value.details
+    details = refused.value.details or {}
     assert (details["decision"], details["by"]["kind"]) == ("reject", "person")
     assert details["at"]
     assert len(question.answers()) == 1
@@ -189,7 +189,7 @@ def test_the_end_of_a_run_withdraws_its_questions():
     RunService(AGENTS_SERVER).finish(guid=project.guid, run_id="r", status=a.RunStatus.COMPLETED)
     with pytest.raises(AlreadyDecided) as refused:
         question.decide()
-    assert refused.value.details["decision"] == "cancelled"
+    assert (refused.value.details or {})["decision"] == "cancelled"
     types = list(ProjectEvent.objects.filter(project=project).values_list("type", flat=True))
     assert types[-3:] == ["approval_resolved", "usage", "done"]
 
@@ -214,7 +214,7 @@ def test_of_many_at_once_exactly_one_wins():
             question.decide(decision, by=person, digest=digest)
             outcomes.append("won")
         except AlreadyDecided as refused:
-            outcomes.append(refused.details["decision"])
+            outcomes.append((refused.details or {})["decision"])
         finally:
             connection.close()
 

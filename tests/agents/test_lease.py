@@ -54,9 +54,7 @@ def test_an_older_epoch_writes_nothing():
         lambda: relay.take(old.epoch, limit=1),
         lambda: relay.give_back(old.epoch),
         lambda: link_status.record(old.epoch, state="connected"),
-        lambda: inbox.apply_batch(
-            [item], guid=str(project.guid), server="s", lease_epoch=old.epoch, texts=OpenTexts()
-        ),
+        lambda: inbox.apply_batch([item], guid=str(project.guid), server="s", lease_epoch=old.epoch, texts=OpenTexts()),
     ):
         with pytest.raises(LeaseLost):
             write()
@@ -104,7 +102,7 @@ async def test_without_an_address_only_the_upkeep_runs(project):
     stop = asyncio.Event()
     task = asyncio.create_task(AgentCommunicationHandler(url="", options=FAST).run(stop))
     async with asyncio.timeout(5):
-        while not await db(LinkLease.objects.exclude(holder="").exists):
+        while not await db(LinkLease.objects.exclude(holder="").exists):  # noqa: ASYNC110 - a row, not an event
             await asyncio.sleep(0.01)
     stop.set()
     await task

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 
+import msgspec
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from apps.agents import events as a
 from apps.agents.models import Agent, DeadLetter, Feedback, InboxReceipt, OutboxMessage, Run
@@ -421,3 +425,62 @@ async def test_rooms_hear_how_the_link_stands(server, project):
     finally:
         ephemeral_emitted.disconnect(dispatch_uid="heard")
     assert {news.guid for news in heard} == {str(project.guid)}
+
+
+async def test_news_before_the_welcome_waits_for_it(server, project):
+    server.welcome = False
+    early = server.message("agent_message", project.guid, {"agentId": "x", "content": "a"})
+    async with linked(server, welcome_timeout=5):
+        await server.connected()
+        await server.send(early)
+        await server.send(server.message("welcome", None, {"serverId": "late", "epoch": "one"}))
+        await server.answer(early["id"])
+    receipt = await db(InboxReceipt.objects.get)
+    assert receipt.server == "late/one"
+
+
+# --- chaos ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_cuts_at_any_moment_lose_and_repeat_nothing(server, project, seed):
+    """Both sides send while the socket is cut again and again; each resends what was not acknowledged."""
+    rng = random.Random(seed)
+    other = await db(a_project)
+    news = []
+    for number in range(1, 121):
+        guid, data = rng.choice([project, other]).guid, {"agentId": "x", "content": f"n{number}"}
+        news.append(server.message("agent_message", guid, data, offset=number))
+    server.offset = len(news)
+    server.on_command = lambda frame: rng.choice([["ack"], ["ack"], ["ack"], ["break"], ["ack", "break"], []])
+
+    def open_news():
+        return [one for one in news if one["id"] not in server.answers]
+
+    async def send_until_acknowledged():
+        while rest := open_news():
+            with contextlib.suppress(ConnectionClosed, IndexError):
+                socket = server.sockets[-1]  # one for the whole burst: a later one must not overtake a lost one
+                for one in rest[: rng.randrange(1, 40)]:
+                    await socket.send(msgspec.json.encode(one).decode())
+                if rng.random() < 0.4:
+                    socket.transport.abort()
+            await server.pause(0.05)
+
+    async with linked(server, ack_timeout=0.3):
+        sender = asyncio.create_task(send_until_acknowledged())
+        for number in range(30):
+            await chat(project, f"c{number}")
+        await asyncio.wait_for(sender, 30)
+        server.on_command = lambda frame: ["ack"]
+        await settled(server)
+    for one in (project, other):
+        rows = Message.objects.filter(project=one, source="agent_message").order_by("seq")
+        said = [message.content for message in await db(list, rows)]
+        assert said == [n["data"]["content"] for n in news if n["projectGuid"] == str(one.guid)]
+    heard = [frame["data"]["content"] for frame in server.commands("chat")]
+    assert list(dict.fromkeys(heard)) == [f"c{number}" for number in range(30)]
+    ids = {frame["data"]["content"]: set() for frame in server.commands("chat")}
+    for frame in server.commands("chat"):
+        ids[frame["data"]["content"]].add(frame["id"])
+    assert {len(one) for one in ids.values()} == {1}

@@ -62,9 +62,7 @@ def steps(rng, project, me):
         lambda: ApprovalService(us).withdraw(guid=guid, approval_id=approval, state=a.ApprovalState.CANCELLED),
         lambda: ApprovalService(us).mark_applied(guid=guid, approval_id=approval),
         lambda: FeedbackService(me).send(guid=guid, content="x", feedback_id=one("f1", "f2", "f3")),
-        lambda: FeedbackService(us).advance(
-            guid=guid, feedback_id=one("f1", "f2", "f3"), state=one(*a.FeedbackState)
-        ),
+        lambda: FeedbackService(us).advance(guid=guid, feedback_id=one("f1", "f2", "f3"), state=one(*a.FeedbackState)),
         lambda: ChatService(me).send(guid=guid, message=one("hi", "@me", " "), agent_id=one(None, agent)),
         lambda: StatusReportService(us).apply(guid=guid, open_run_ids=[run], complete=one(True, False)),
         lambda: TaskService(me).create(guid=guid, title="T", task_id=task, depends_on=one([], ["t1"])),

@@ -1,6 +1,6 @@
 """``python -m tests.bench``: AutoCode beside its peers, in one run, on this machine.
 
-    python -m tests.bench                          everything: about an hour
+    python -m tests.bench                          everything: more than an hour
     python -m tests.bench --quick                  less than a minute: a few peers, short runs
     python -m tests.bench --only room200,connect   some scenarios
     python -m tests.bench --peers autocode,node-ws some peers
@@ -28,7 +28,10 @@ from tests.bench.roster import PEERS, Peer, autocode_ready
 from tests.bench.scenarios import SCENARIOS, Pace, Scenario
 
 QUICK_PEERS = ("channels-daphne", "websockets", "autocode")
-QUICK = Pace(seconds=1.5, warm=0.4, hold=1.0, shrink=5)
+QUICK = Pace(seconds=1.5, warm=1.0, hold=1.0, shrink=5)
+BUSY = 0.5
+"""Load average above which a word of warning is due."""
+
 RESULTS = install.HERE / "results"
 
 
@@ -53,7 +56,10 @@ def main(arguments: list[str]) -> int:
     shown = {name: getattr(options, name) for name in ("quick", "only", "peers", "repeat", "seconds")}
     results = report.Results(machine=describe(cores), started=started, options=shown)
     began = time.monotonic()
-    signal.alarm(options.deadline)
+    if os.getloadavg()[0] > BUSY:
+        _say("this machine is busy with something else: the figures will be worse than they are")
+    contests = sum(scenario.takes(peer) for scenario in scenarios for peer in peers) * options.repeat
+    signal.alarm(options.deadline or 60 + contests * (20 if options.quick else 90))
     try:
         with Arena(cores, say=_say) as arena:
             for scenario in scenarios:
@@ -71,6 +77,7 @@ def _play(
     arena: Arena, scenario: Scenario, peers: list[Peer], results: report.Results, *, pace: Pace, repeats: int
 ) -> None:
     """Let the peers take turns: what drifts on the machine meets all of them."""
+    repeats = min(repeats, scenario.most_repeats)
     for repeat in range(repeats):
         for peer in peers:
             if not scenario.takes(peer):
@@ -102,14 +109,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0, help="length of one measurement (default 8, quick 1.5)")
     parser.add_argument("--hold", type=float, default=0, help="seconds for which idle connections are kept")
     parser.add_argument(
-        "--deadline", type=int, default=0, help="seconds after which all ends (default 7200, quick 120)"
+        "--deadline", type=int, default=0, help="seconds after which all ends (default: by what is to do)"
     )
     parser.add_argument("--name", default="", help="name of the saved results (default full or quick)")
     parser.add_argument("--no-save", dest="save", action="store_false", help="only print")
     parser.add_argument("--list", action="store_true", help="print the scenarios and peers")
     options = parser.parse_args(arguments)
     options.repeat = options.repeat or (1 if options.quick else 3)
-    options.deadline = options.deadline or (120 if options.quick else 7200)
     options.name = options.name or ("quick" if options.quick else "full")
     return options
 

@@ -64,6 +64,7 @@ def describe(cores: Cores) -> dict[str, object]:
         "python": platform.python_version(),
         "node": _first_line("node", "--version"),
         "redis": _first_line("redis-server", "--version"),
+        "busyBefore": round(os.getloadavg()[0], 2),  # processes that wanted to run in the minute before
         "placement": cores.words,
         "placementCores": {name: sorted(value) for name, value in asdict(cores).items()},
         "peers": _versions(install.PYTHON) | _node_versions(),

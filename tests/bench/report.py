@@ -65,6 +65,8 @@ def rows(results: Results, scenario: Scenario) -> list[list[str]]:
         cells = [results.spread(scenario.name, peer, column.key).text(column.decimals) for column in scenario.columns]
         load = results.spread(scenario.name, peer, "load_pct").median
         mark = " ⚠" if load > BUSY_PCT else ""
+        if results.spread(scenario.name, peer, "disorder").high > 0:
+            mark += " ≠"
         table.append([PEERS[peer].label + mark, *cells])
     return table
 
@@ -104,12 +106,14 @@ def markdown(results: Results, picture: str) -> str:
     peers = {peer for found in results.found.values() for peer in found}
     where = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memoryGiB']} GiB, {machine['system']}, "
-        f"Python {machine['python']}, Node {machine['node']}, Redis {machine['redis']}. {machine['placement']}."
+        f"Python {machine['python']}, Node {machine['node']}, Redis {machine['redis']}. {machine['placement']}. "
+        f"Load average before the run: {machine.get('busyBefore', '–')}."
     )
     how = (
         f"Each figure is the median of {results.options.get('repeat', 1)} repeats (lowest–highest), the peers taking "
         "turns. Payload 100 bytes. CPU is user and system time of all processes of the server, without Redis and "
-        f"PostgreSQL. ⚠ marks runs in which the load used more than {BUSY_PCT} % of its own core."
+        f"PostgreSQL. ⚠ marks runs in which the load used more than {BUSY_PCT} % of its own core, ≠ those in which "
+        "messages came twice or out of order."
     )
     lines = [
         f"# Benchmark of {results.started[:10]}",

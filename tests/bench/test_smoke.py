@@ -65,6 +65,7 @@ def test_every_frame_of_every_viewer_is_counted(broadcast_port: int) -> None:
     got = published(engine, Plan(rate=2000, rooms=3), count=300, each=20)
     assert Counter(got) == {100: 60}
     assert engine.deliveries == engine.frames == len(engine.record.latencies) == 6000
+    assert engine.disorder == 0
     assert all(0 < value < 5e9 for value in engine.record.latencies)
     engine.close()
 

@@ -174,6 +174,17 @@ test("a snapshot that lags behind us shows nothing twice", async () => {
   assert.deepEqual(seen, [1, 2, 3, 4]);
 });
 
+test("a log that is shorter than what we have seen is another log, whatever its name", async () => {
+  const world = await World.inRoom();
+  world.socket.say(said(1), said(2), said(3), said(9));
+  world.join({ snapshot: snapshot(1), lastSeq: 1, reason: "epoch_changed" });
+  assert.equal(world.room.state.lastSeq, 1);
+  world.socket.say(said(2, "anew"));
+  assert.equal(world.room.state.messages.at(-1).content, "anew");
+  await world.advance(20_000);
+  assert.equal(world.socket.of("resync").length, 0);
+});
+
 test("pong: a higher position than ours is asked for; a room that the server has forgotten is joined again", async () => {
   const world = await World.inRoom();
   world.socket.say({ type: "pong", data: { rooms: { [GUID]: 3 } } });

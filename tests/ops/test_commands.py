@@ -108,4 +108,4 @@ def test_settings_that_do_not_fit_together_are_told(settings, values, ids):
         checks.several_processes_need_redis,
         checks.agents_link_is_private,
     )
-    assert sorted(message.id for check in asked for message in check()) == ids
+    assert sorted(str(message.id) for check in asked for message in check()) == ids

@@ -88,7 +88,7 @@ class AsgiLine(Line):
         from autocode.asgi import application
 
         communicator = WebsocketCommunicator(application, f"/ws/{query}", headers, subprotocols)
-        communicator.scope["client"] = ["127.0.0.1", 40_000]
+        communicator.scope["client"] = ("127.0.0.1", 40_000)
         accepted, _ = await communicator.connect(timeout=PATIENCE)
         if not accepted:
             await communicator.wait()

@@ -14,9 +14,9 @@ from rest_framework.throttling import AnonRateThrottle, BaseThrottle
 
 from apps.accounts.api.base import Endpoint
 from apps.accounts.api.openapi import described
-from apps.accounts.api.throttling import AddressLoginThrottle, NameLoginThrottle
 from apps.accounts.models import User
 from apps.accounts.services import TokenService
+from apps.accounts.throttling import AddressLoginThrottle, NameLoginThrottle
 from apps.accounts.tokens import LONGEST
 from apps.core.errors import NotAuthenticated
 from apps.core.events import Struct

@@ -32,7 +32,12 @@ class MessagesEndpoint(RoomEndpoint):
         "listMessages",
         returns=Page[MessageView],
         errors=(400, *ROOM),
-        parameters=[*PAGE, query("before", {"type": "integer", "minimum": 0}, "Only those with a smaller ``seq``.")],
+        parameters=[
+            *PAGE,
+            query(
+                "before", {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}, "Only those with a smaller ``seq``."
+            ),
+        ],
     )
     def get(self, request: Request, guid: str) -> Response:
         """List the finished messages of every source, the newest first."""

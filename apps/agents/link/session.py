@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from apps.agents import commands
 from apps.agents.link import control, dispatch, frames, inbox
 from apps.agents.link.database import finish, patiently
+from apps.agents.link.frames import INTEGER
 from apps.agents.link.inbox import Item
 from apps.agents.link.lanes import Lanes
 from apps.agents.link.offsets import Offsets
@@ -121,18 +122,16 @@ class Session:
             resume=control.Resume(epoch=place.epoch, offset=place.offset),
         )
         await self._socket.send(frames.encode([frames.pack("hello", hello)]))
-        welcome = control.Welcome()
-        rest: list[frames.Envelope | frames.Bad] = []
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._options.welcome_timeout):
-                found, rest = await self._welcome()
-                welcome = found or welcome
-                self.welcomed = found is not None
+        welcome, rest = await self._welcome()
+        self.welcomed = welcome is not None
+        if welcome is None:
+            # It knows no hello, or is slow: it is taken for the one of the last time, so that its repeats are seen.
+            welcome = control.Welcome(server_id=place.server_id, epoch=place.epoch, offset=INTEGER)
         self._server_id, self._epoch = welcome.server_id[:64], welcome.epoch[:64]
         self._server = f"{self._server_id}/{self._epoch}"
         same = (place.server_id, place.epoch) == (self._server_id, self._epoch)
         offset, gap = (place.offset, "") if same else (0, "")
-        if same and self.welcomed and welcome.offset < place.offset:
+        if same and welcome.offset < place.offset:
             offset, gap = welcome.offset, "the agents-server has gone back; it lost messages"
         self._offsets = Offsets(offset, welcome.offset)
         self._acks = self._acks and welcome.acks
@@ -143,13 +142,27 @@ class Session:
         return rest
 
     async def _welcome(self) -> tuple[control.Welcome | None, list[frames.Envelope | frames.Bad]]:
-        while True:
-            messages = self._parse(await self._socket.recv())
-            for index, message in enumerate(messages):
-                if isinstance(message, frames.Envelope) and message.type == "welcome":
-                    return self._convert(message.data, control.Welcome), messages[index + 1 :]
-                if isinstance(message, frames.Bad) or message.type not in {"ping", "pong", "error"}:
-                    return None, messages[index:]  # a server that knows no hello goes straight to its news
+        """Return the welcome and what came besides; None when there was none in time.
+
+        News that comes before it waits: until then nobody knows whose ids these are.
+        """
+        rest: list[frames.Envelope | frames.Bad] = []
+        with contextlib.suppress(TimeoutError):
+            patience = self._options.welcome_timeout
+            async with asyncio.timeout(patience if self._acks else min(1.0, patience)):
+                while len(rest) < self._options.backlog:
+                    messages = self._parse(await self._socket.recv())
+                    for index, message in enumerate(messages):
+                        if isinstance(message, frames.Envelope) and message.type == "welcome":
+                            return self._convert(message.data, control.Welcome), rest + messages[index + 1 :]
+                        rest.append(message)
+        return None, rest
+
+    def _late_welcome(self, data: dict[str, Any]) -> None:
+        """Begin anew when the server turns out to be another one than it was taken for."""
+        welcome = self._convert(data, control.Welcome)
+        if welcome is not None and (welcome.server_id[:64], welcome.epoch[:64]) != (self._server_id, self._epoch):
+            raise OSError("the agents-server introduced itself too late")
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -190,7 +203,7 @@ class Session:
             case "error":
                 logger.warning("the agents-server says: %s", str(data)[:500])
             case "welcome":
-                pass
+                self._late_welcome(data)
             case _:
                 return False
         return True

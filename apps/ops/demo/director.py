@@ -96,8 +96,11 @@ class Director:
             doc.name, doc.brief_text = update.project.name, update.project.brief
             self._ensure_team()
             self._follow_status(update.project.status.value)
-            for task in people.read_board(self.site, update.tasks):
+            stopped, reopened = people.read_board(self.site, update.tasks)
+            for task in stopped:
                 self._stop_task(task)
+            if doc.status == "done" and any(task.source == "plan" for task in reopened):
+                self.room.status("inProgress", "finished tasks were reopened")
         self.wake()
 
     def chat(self, message: m.Chat) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-WORD_S = 0.07
+WORD_S = 0.085
 """Seconds between two pieces of streamed text at speed 1: about the rate of a model that a person can still follow."""
 
 _PIECES = re.compile(r"\s*\S+\s{0,2}|\s+")

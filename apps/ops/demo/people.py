@@ -8,9 +8,10 @@ from apps.ops.demo.state import TaskDoc
 from apps.projects import events as p
 
 
-def read_board(site: Site, board: list[p.TaskView]) -> list[TaskDoc]:
-    """Take up what the board shows; return the tasks that must not be worked on any more."""
+def read_board(site: Site, board: list[p.TaskView]) -> tuple[list[TaskDoc], list[TaskDoc]]:
+    """Take up what the board shows; return (tasks not to be worked on any more, tasks to be done again)."""
     stopped: list[TaskDoc] = []
+    reopened: list[TaskDoc] = []
     with site.room.change() as doc:
         for view in board:
             known = doc.tasks.get(view.task_id)
@@ -18,14 +19,17 @@ def read_board(site: Site, board: list[p.TaskView]) -> list[TaskDoc]:
                 _take_new(site, view)
                 continue
             known.on_board = True
-            stopped += _moved_by_people(known, view)
+            if _was_closed(known, view):
+                stopped.append(known)
+            elif _was_reopened(known, view):
+                reopened.append(known)
         shown = {view.task_id for view in board}
         for task in list(doc.tasks.values()):
             # A task that AutoCode has shown before and shows no more was deleted by somebody.
             if task.on_board and task.task_id not in shown and task.status not in plans.FINAL:
                 task.status, task.reason = "cancelled", "removed from the board"
                 stopped.append(task)
-    return stopped
+    return stopped, reopened
 
 
 def _take_new(site: Site, view: p.TaskView) -> None:
@@ -50,12 +54,19 @@ def _take_new(site: Site, view: p.TaskView) -> None:
     )
 
 
-def _moved_by_people(task: TaskDoc, view: p.TaskView) -> list[TaskDoc]:
-    """Follow a person's move of a task that we are not just moving ourselves."""
-    if view.status in {p.TaskStatus.DONE, p.TaskStatus.CANCELLED} and task.status not in plans.FINAL:
-        task.status, task.reason = view.status.value, "closed by a person"
-        return [task]
-    reopened = view.status == p.TaskStatus.TODO and task.status in {"done", "blocked", "review", "cancelled"}
-    if reopened and task.settled_at and view.updated_at > task.settled_at:
-        task.status, task.step, task.effects, task.reason = "todo", 0, [], "reopened by a person"
-    return []
+def _was_closed(task: TaskDoc, view: p.TaskView) -> bool:
+    """Follow a person who did or dropped a task that we have not finished."""
+    if view.status not in {p.TaskStatus.DONE, p.TaskStatus.CANCELLED} or task.status in plans.FINAL:
+        return False
+    task.status, task.reason = view.status.value, "closed by a person"
+    return True
+
+
+def _was_reopened(task: TaskDoc, view: p.TaskView) -> bool:
+    """Follow a person who moved a finished task back; a board that is older than our own move says nothing."""
+    finished = task.status in {"done", "blocked", "review"} and task.settled_at
+    if view.status != p.TaskStatus.TODO or not finished or view.updated_at <= task.settled_at:
+        return False
+    task.status, task.step, task.effects, task.reason = "todo", 0, [], "reopened by a person"
+    task.round += 1
+    return True

@@ -30,7 +30,7 @@ log = logging.getLogger("demo_agents")
 RESULT_LIMIT = 16_000
 """Characters of a call's result on the wire."""
 
-TEXT_S = 7.0
+TEXT_S = 8.0
 """Story seconds that a text takes at most."""
 
 CHARS_A_TOKEN = 4
@@ -308,9 +308,9 @@ class Run:
 
     def _key(self, text: str) -> str:
         digest = hashlib.sha256(text.encode()).hexdigest()[:20]
-        return (
-            f"text:{self.task.task_id}:{self.task.step}:{digest}" if self.task else f"text:{self.doc.run_id}:{digest}"
-        )
+        task = self.task
+        place = f"{task.task_id}:{task.round}:{task.step}" if task else self.doc.run_id
+        return f"text:{place}:{digest}"
 
     def _said(self, text: str) -> bool:
         return self.room.said(self._key(text))

@@ -51,6 +51,8 @@ class TaskDoc(Doc):
     description: str = ""
     status: str = "todo"
     step: int = 0
+    round: int = 0
+    """How often people reopened it; what was said once in a round is not said again in that round."""
     depends_on: list[str] = []
     files: list[str] = []
     source: str = "plan"

@@ -273,7 +273,7 @@ class Mirror(Step):
 
 def step_key(run: Run) -> str:
     """Return a key that is the same each time this step of this task is done."""
-    return f"{run.task.task_id}:{run.task.step}" if run.task else run.doc.run_id
+    return f"{run.task.task_id}:{run.task.round}:{run.task.step}" if run.task else run.doc.run_id
 
 
 def mail(run: Run, to: str | None, subject: str, text: str, kind: str) -> None:

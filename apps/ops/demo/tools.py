@@ -19,7 +19,7 @@ from apps.ops.demo.workspace import Outcome, Outside, make_diff
 TIMEOUT_S = 60.0
 """Real seconds after which a program is ended."""
 
-BEAT_S = 1.4
+BEAT_S = 1.7
 """Story seconds before a call does its work, so that a viewer sees it begin."""
 
 PYTEST = "python -B -m pytest -q -p no:cacheprovider --rootdir=."

@@ -27,7 +27,11 @@ WRITE: Final = (400, 403, 404, 409)
 """Errors of a write in a room."""
 PAGE: Final = (
     query("cursor", {"type": "string"}, "Where the page begins: as in next and previous."),
-    query("limit", {"type": "integer", "minimum": 1, "default": 50}, "Rows of a page; 200 when it is more."),
+    query(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50},
+        "Rows of a page; 200 when it is more.",
+    ),
 )
 IF_MATCH: Final = re.compile(r'"?(?P<version>[0-9]{1,9})"?\Z')
 

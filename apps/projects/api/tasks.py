@@ -21,7 +21,9 @@ from apps.projects.services.tasks import TaskService
 from apps.projects.wire import task_view
 
 _TASK_ID = in_path("task_id", "The task's ``taskId``.")
-_IF_MATCH = query("version", {"type": "integer", "minimum": 1}, "The version that I have seen; or If-Match.")
+_IF_MATCH = query(
+    "version", {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, "The version that I have seen; or If-Match."
+)
 
 
 class TasksEndpoint(RoomEndpoint):

@@ -35,7 +35,7 @@ class Approval(Struct):
 async def approval(context: Context, payload: Approval) -> Any:
     """Decide; one wins."""
     service, wish = ApprovalService(context.actor), payload.remember
-    fields = {
+    fields: dict[str, Any] = {
         "approval_id": payload.approval_id,
         "decision": decided(payload).value,
         "args_digest": payload.args_digest,

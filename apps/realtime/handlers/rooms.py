@@ -17,7 +17,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class JoinProject(Struct):
-    """Open a room. With ``lastSeq`` and ``epoch`` the missed events follow; ``topics`` limits the news that is never stored."""
+    """Open a room. With ``lastSeq`` and ``epoch`` the missed events follow; ``topics`` limits what is never stored."""
 
     last_seq: Seq | None = None
     epoch: Annotated[str, msgspec.Meta(max_length=64)] | None = None

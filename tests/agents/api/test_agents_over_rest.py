@@ -198,7 +198,7 @@ def test_the_inbox_holds_what_i_may_decide_and_what_is_for_me(project):
     assert inbox["approvals"][0]["projectName"] == "Shop"
     inbox = Api(bob).get("inbox/").json
     assert inbox["approvals"] == []
-    assert [one["notification"]["title"] for one in inbox["notifications"]][0] == "For Bob"
+    assert inbox["notifications"][0]["notification"]["title"] == "For Bob"
     assert Api(stranger).get("inbox/").json == {"approvals": [], "notifications": []}
 
 

@@ -37,6 +37,8 @@ class Engine:
         self.record = Record()
         self.deliveries = 0
         self.frames = 0
+        self.disorder = 0
+        """Messages that came again, or after one that was published later."""
         self.joined = 0
         self.closed = 0
         self.failures: list[str] = []
@@ -283,6 +285,11 @@ class Engine:
             if stamp != before:  # a chat message brings its text twice: plain and as HTML
                 before = stamp
                 self.deliveries += 1
+                number = stamp[22:]  # digits of one length, so they compare as they are
+                if number <= viewer.last:
+                    self.disorder += 1
+                else:
+                    viewer.last = number
                 sent = int(stamp[3:22])
                 if record.since <= sent < record.until:
                     record.latencies.append(now - sent)

@@ -28,8 +28,8 @@ class Viewer:
     """One connection."""
 
     __slots__ = (
-        "carry", "close_code", "fd", "joined_at", "narrow", "out", "phase", "received", "recv_into", "room", "seat",
-        "sock", "started",
+        "carry", "close_code", "fd", "joined_at", "last", "narrow", "out", "phase", "received", "recv_into", "room",
+        "seat", "sock", "started",
     )  # fmt: skip
 
     def __init__(self, seat: int, room: int, *, narrow: bool = False) -> None:
@@ -37,6 +37,7 @@ class Viewer:
         self.started = self.joined_at = 0
         self.close_code = 0
         self.received = 0
+        self.last = bytearray()
         self.fresh()
 
     def fresh(self) -> None:

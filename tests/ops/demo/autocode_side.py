@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from apps.agents.link import messages as m
 
@@ -104,7 +105,9 @@ class AutoCodeSide:
     async def open(self, *, token: str = "", resume: bool = True) -> Message:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._socket = await connect(
-            f"ws://127.0.0.1:{self.process.port}", subprotocols=["autocode.agents.v1"], additional_headers=headers  # type: ignore[list-item]
+            f"ws://127.0.0.1:{self.process.port}",
+            subprotocols=[Subprotocol("autocode.agents.v1")],
+            additional_headers=headers,
         )
         assert self._socket.subprotocol == "autocode.agents.v1"
         where = {"epoch": self.epoch, "offset": self.offset} if resume and self.epoch else None
@@ -184,7 +187,10 @@ class AutoCodeSide:
         if message["type"] == "project_status_change":
             self.status = data["status"]
         elif message["type"] == "task_created":
-            self.board[data["task"]["taskId"]] = {"title": data["task"]["title"], "status": data["task"].get("status", "todo")}
+            self.board[data["task"]["taskId"]] = {
+                "title": data["task"]["title"],
+                "status": data["task"].get("status", "todo"),
+            }
         elif message["type"] == "task_status_changed":
             self.board.setdefault(data["taskId"], {})["status"] = data["to"]
 
@@ -194,16 +200,32 @@ class AutoCodeSide:
         self.status = status
         stamp = "2026-01-01T00:00:00.000Z"
         project = {
-            "guid": self.guid, "name": "Demo", "description": "", "brief": brief, "status": status,
-            "statusReason": "", "createdAt": stamp,
+            "guid": self.guid,
+            "name": "Demo",
+            "description": "",
+            "brief": brief,
+            "status": status,
+            "statusReason": "",
+            "createdAt": stamp,
         }
         await self.send("project_update", {"project": project, "tasks": tasks or []})
 
     def task(self, task_id: str, title: str, **fields: Any) -> Message:
         view = {
-            "taskId": task_id, "number": 1, "title": title, "description": "", "status": "todo", "priority": "normal",
-            "assignee": None, "dependsOn": [], "files": [], "branch": "", "position": 1.0, "version": 1,
-            "createdAt": "2026-01-01T00:00:00.000Z", "updatedAt": "2026-01-01T00:00:00.000Z",
+            "taskId": task_id,
+            "number": 1,
+            "title": title,
+            "description": "",
+            "status": "todo",
+            "priority": "normal",
+            "assignee": None,
+            "dependsOn": [],
+            "files": [],
+            "branch": "",
+            "position": 1.0,
+            "version": 1,
+            "createdAt": "2026-01-01T00:00:00.000Z",
+            "updatedAt": "2026-01-01T00:00:00.000Z",
         }
         return {**view, **fields}
 
@@ -215,8 +237,14 @@ class AutoCodeSide:
     async def feedback(self, content: str, mode: str = "steer", **target: Any) -> str:
         feedback_id = str(uuid.uuid4())
         data = {
-            "feedbackId": feedback_id, "author": PERSON, "content": content, "target": target, "mode": mode,
-            "rating": None, "createdAt": "2026-01-01T00:00:00.000Z", "expiresAt": None,
+            "feedbackId": feedback_id,
+            "author": PERSON,
+            "content": content,
+            "target": target,
+            "mode": mode,
+            "rating": None,
+            "createdAt": "2026-01-01T00:00:00.000Z",
+            "expiresAt": None,
         }
         await self.send("user_feedback", data)
         return feedback_id
@@ -230,10 +258,10 @@ class AutoCodeSide:
 
     # --- what was heard -----------------------------------------------------------------------------------------
 
-    async def until(self, find: Callable[[], Any], timeout: float = 50) -> Any:
+    async def until(self, find: Callable[[], Any], within: float = 50) -> Any:
         """Wait until ``find`` returns something, looking after each frame."""
         try:
-            async with asyncio.timeout(timeout), self._news:
+            async with asyncio.timeout(within), self._news:
                 while not (found := find()):
                     if self._reader is not None and self._reader.done():
                         self._reader.result()

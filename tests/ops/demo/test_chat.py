@@ -15,9 +15,15 @@ async def answer(side, text, **fields):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("status", "6 of"), ("what are you doing?", "**Tester**"), ("show the plan", "- [x] Changelog"),
-        ("help", "no language model"), ("show file pages.py", "def page_count("), ("list the files", "`CHANGELOG.md`"),
-        ("run the tests", "5 passed"), ("show file ../../state.sqlite3", "no file"), ("bla bla", "did not understand"),
+        ("status", "6 of"),
+        ("what are you doing?", "**Tester**"),
+        ("show the plan", "- [x] Changelog"),
+        ("help", "no language model"),
+        ("show file pages.py", "def page_count("),
+        ("list the files", "`CHANGELOG.md`"),
+        ("run the tests", "5 passed"),
+        ("show file ../../state.sqlite3", "no file"),
+        ("bla bla", "did not understand"),
     ],
 )
 async def test_answers_are_true(side, text, expected):
@@ -46,7 +52,8 @@ async def test_the_lead_answers_within_a_second_while_the_others_work(start):
     await side.the("tool_start")
     message_id = await side.chat("status")
     await side.until(
-        lambda: [x for x in side.streamed if x["type"] == "message" and x["data"].get("replyToId") == message_id], timeout=1
+        lambda: [x for x in side.streamed if x["type"] == "message" and x["data"].get("replyToId") == message_id],
+        within=1,
     )
 
 
@@ -104,7 +111,9 @@ async def test_a_wish_in_the_chat_becomes_a_task(side):
     await side.project(BUG)
     await side.finished()
     await side.chat("Could you use dataclasses?")
-    created = await side.until(lambda: next((x for x in side.all("task_created") if "dataclasses" in x["task"]["title"]), None))
+    created = await side.until(
+        lambda: next((x for x in side.all("task_created") if "dataclasses" in x["task"]["title"]), None)
+    )
     await side.the("task_status_changed", taskId=created["task"]["taskId"], to="done")
     assert "@dataclass" in side.file("pager/pages.py")
 

@@ -17,7 +17,19 @@ from apps.ops.demo.pace import pieces
 from apps.ops.demo.steps import Write
 from apps.ops.demo.workspace import Outside, Workspace, make_diff
 
-SOURCE = '"""Doc."""\n\n\nclass Point:\n    """A point."""\n\n    def __init__(self, x, y=0):\n        self.x = x\n        self.y = y\n\n    def sum(self):\n        return self.x + self.y\n'
+SOURCE = """\"\"\"Doc.\"\"\"
+
+
+class Point:
+    \"\"\"A point.\"\"\"
+
+    def __init__(self, x, y=0):
+        self.x = x
+        self.y = y
+
+    def sum(self):
+        return self.x + self.y
+"""
 
 
 def test_a_storing_class_becomes_a_dataclass_that_works():
@@ -59,9 +71,15 @@ def test_every_python_template_compiles_in_every_style(brief):
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("Use dataclasses", "dataclasses"), ("please add type annotations", "hints"), ("rename a to b", "rename"),
-        ("add a test for empty input", "empty_test"), ("skip the docs stage", "skip_stage"), ("no need for a README", "skip_stage"),
-        ("run the tests", "run_tests"), ("paint it blue", "note"), ("", "note"),
+        ("Use dataclasses", "dataclasses"),
+        ("please add type annotations", "hints"),
+        ("rename a to b", "rename"),
+        ("add a test for empty input", "empty_test"),
+        ("skip the docs stage", "skip_stage"),
+        ("no need for a README", "skip_stage"),
+        ("run the tests", "run_tests"),
+        ("paint it blue", "note"),
+        ("", "note"),
     ],
 )
 def test_phrases(text, kind):
@@ -70,7 +88,11 @@ def test_phrases(text, kind):
 
 
 def test_briefs_are_recognised():
-    texts = {"pager": "There is a bug to fix in this package", "todo": "A to-do REST API", "table": "a markdown table formatter"}
+    texts = {
+        "pager": "There is a bug to fix in this package",
+        "todo": "A to-do REST API",
+        "table": "a markdown table formatter",
+    }
     assert {key: choose("", text).key for key, text in texts.items()} == {key: key for key in texts}
     assert choose("", "something else").key == "general"
     assert choose("todo", "whatever").key == "todo"
@@ -99,7 +121,8 @@ def test_paths_stay_inside(tmp_path, path):
 async def test_a_program_is_ended_at_its_timeout_with_all_its_children(tmp_path):
     workspace = Workspace(tmp_path)
     heard: list[str] = []
-    script = "import subprocess, sys; print('on', flush=True); subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    sleeper = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+    script = f"import subprocess, sys; print('on', flush=True); subprocess.run({sleeper})"
     outcome = await workspace.execute(["python", "-c", script], cwd=".", timeout_s=0.8, output=heard.append)
     assert outcome.timed_out
     assert outcome.code != 0

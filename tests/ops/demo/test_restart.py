@@ -20,7 +20,9 @@ async def crash(side, *, resume=True):
 async def drive(side, kills, *, resume=True):
     """Approve what is asked, and kill the server each time that so many messages were kept."""
     for after in kills:
-        await side.until(lambda after=after: len(side.kept) >= after or side.status == "done" or side.all("approval_needed"))
+        await side.until(
+            lambda after=after: len(side.kept) >= after or side.status == "done" or side.all("approval_needed")
+        )
         if len(side.kept) < after:
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
                 await asyncio.wait_for(side.approve_all(), 0.5)
@@ -105,7 +107,9 @@ async def test_a_run_that_waits_for_a_decision_goes_on_after_a_kill(side):
     await side.project(TABLE)
     question = await side.the("approval_needed")
     await crash(side)
-    await side.send("project_status_sync", {"projects": [sync(side, [question["runId"]], [question["approvalId"]])]}, guid=None)
+    await side.send(
+        "project_status_sync", {"projects": [sync(side, [question["runId"]], [question["approvalId"]])]}, guid=None
+    )
     report = await side.the("status_report")
     assert report["openRunIds"] == [question["runId"]]
     assert report["complete"] is True

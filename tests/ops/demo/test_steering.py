@@ -54,7 +54,9 @@ async def test_type_hints_are_added_and_the_tests_still_pass(side):
     await side.finished()
     _, applied = await states(side, await side.feedback("use type hints"))
     assert files(applied) == {"pager/pages.py"}
-    assert "def page(items: list, number: int, size: int=10) -> Page:" in side.file("pager/pages.py").replace(" = 10", "=10")
+    assert "def page(items: list, number: int, size: int=10) -> Page:" in side.file("pager/pages.py").replace(
+        " = 10", "=10"
+    )
 
 
 async def test_a_rename_goes_through_all_files(side):
@@ -88,8 +90,8 @@ async def test_skip_the_docs_stage(start):
     assert side.board["readme"]["status"] == "cancelled"
     versions = [data["plan"] for data in side.all("plan_generated")]
     assert {plan["planId"] for plan in versions} == {"plan"}
-    assert [plan["items"][-1]["status"] for plan in versions][0] == "pending"
-    assert [item["status"] for item in versions[-1]["items"]][-1] == "skipped"
+    assert versions[0]["items"][-1]["status"] == "pending"
+    assert versions[-1]["items"][-1]["status"] == "skipped"
     _, rejected = await states(side, await side.feedback("skip the docs stage"))
     assert rejected["state"] == "rejected"
 
@@ -103,7 +105,9 @@ async def test_a_test_for_empty_input_finds_a_real_bug_and_it_is_repaired(side, 
     assert applied["state"] == "applied"
     assert "tests/test_empty.py" in files(applied)
     assert len(files(applied)) == 2
-    results = [data for data in side.all("tool_end")[ends:] if " passed" in data["result"] or " failed" in data["result"]]
+    results = [
+        data for data in side.all("tool_end")[ends:] if " passed" in data["result"] or " failed" in data["result"]
+    ]
     assert results[0]["status"] == "error"
     assert results[-1]["status"] == "success"
 
@@ -152,7 +156,9 @@ async def test_peoples_own_tasks_are_picked_up(side):
     await side.project(BUG, status="done", tasks=tasks)
 
     def columns():
-        return {data["taskId"]: data["to"] for data in side.all("task_status_changed") if data["taskId"].startswith("p-")}
+        return {
+            data["taskId"]: data["to"] for data in side.all("task_status_changed") if data["taskId"].startswith("p-")
+        }
 
     wanted = {"p-1": "done", "p-2": "review", "p-3": "blocked", "p-5": "done"}
     await side.until(lambda: columns() == wanted)
@@ -161,3 +167,37 @@ async def test_peoples_own_tasks_are_picked_up(side):
     await side.project(BUG, status="done", tasks=tasks)
     await side.chat("status")
     assert columns() == wanted
+
+
+async def test_tasks_that_people_close_or_remove_are_left_alone(start):
+    side = await start(speed=60)
+    await side.project(BUG)
+    await side.until(lambda: "changelog" in side.board)
+
+    def board(**changed):
+        return [
+            side.task(key, "x", **{"status": view["status"], **changed.get(key, {})})
+            for key, view in side.board.items()
+        ]
+
+    await side.project(BUG, tasks=board())
+    closed = board(callers={"status": "done"})
+    await side.project(BUG, tasks=[task for task in closed if task["taskId"] != "changelog"])
+    await side.finished()
+    assert not side.all("task_status_changed", taskId="changelog")
+    assert not side.has("CHANGELOG.md")
+    side.consistent()
+
+
+async def test_a_finished_task_that_people_reopen_is_done_again(side):
+    await side.project(BUG)
+    await side.finished()
+    later = {"updatedAt": "2999-01-01T00:00:00.000Z"}
+    await side.project(BUG, status="done", tasks=[side.task(key, "x", status="done", **later) for key in side.board])
+    tasks = [side.task(key, "x", status="todo" if key == "changelog" else "done", **later) for key in side.board]
+    await side.project(BUG, status="done", tasks=tasks)
+    await side.the("project_status_change", status="inProgress")
+    await side.until(lambda: len(side.all("project_status_change", status="done")) == 2)
+    assert len(side.all("run_started", taskId="changelog")) == 2
+    assert len(side.all("platform_message")) == 2
+    side.consistent()

@@ -10,7 +10,11 @@ TABLE, TODO, BUG = "a Markdown table formatter", "Build a to-do REST API", "Ther
 @pytest.mark.parametrize(
     ("brief", "files", "broken"),
     [
-        (TABLE, ["mdtable/core.py", "tests/test_core.py", "dist/mdtable.pyz", "README.md"], "test_short_rows_are_padded"),
+        (
+            TABLE,
+            ["mdtable/core.py", "tests/test_core.py", "dist/mdtable.pyz", "README.md"],
+            "test_short_rows_are_padded",
+        ),
         (TODO, ["todo/model.py", "todo/api.py", "README.md"], "test_a_blank_title_is_refused"),
         (BUG, ["pager/pages.py", "tests/test_regression.py", "CHANGELOG.md"], "test_the_rest_is_a_page_too"),
         ("Write a poem about trains", ["mdtable/core.py"], "test_short_rows_are_padded"),
@@ -33,7 +37,14 @@ async def test_a_whole_story_reaches_done(side, brief, files, broken):
     assert "failed" not in tests[-1]["result"].splitlines()[-1]
     assert side.all("log", level="warning")
 
-    for kind in ("agent_messages", "platform_message", "plan_generated", "notification", "thinking", "file_locks_update"):
+    for kind in (
+        "agent_messages",
+        "platform_message",
+        "plan_generated",
+        "notification",
+        "thinking",
+        "file_locks_update",
+    ):
         assert side.all(kind), kind
     assert side.all("file_locks_update")[-1] == {"locks": []}
     assert len(side.all("project_status_change", status="done")) == 1
@@ -59,7 +70,9 @@ async def test_diffs_are_true(side):
             patch = data["diff"]["patch"].splitlines()
             assert file["added"] == sum(line.startswith("+") and not line.startswith("+++") for line in patch)
             assert file["removed"] == sum(line.startswith("-") and not line.startswith("---") for line in patch)
-    fixes = [data["diff"]["patch"] for data in side.all("tool_end") if "number - 1" in data.get("diff", {}).get("patch", "")]
+    fixes = [
+        data["diff"]["patch"] for data in side.all("tool_end") if "number - 1" in data.get("diff", {}).get("patch", "")
+    ]
     assert "-    start = number * size\n+    start = (number - 1) * size\n" in fixes[0]
     assert "start = (number - 1) * size" in side.file("pager/pages.py")
 
@@ -69,7 +82,9 @@ async def test_streams_and_finals_agree(side):
     await side.approve_all()
     for data in side.all("message"):
         assert data["op"] == "end"
-        pieces = [x["data"] for x in side.streamed if x["type"] == "message" and x["data"]["messageId"] == data["messageId"]]
+        pieces = [
+            x["data"] for x in side.streamed if x["type"] == "message" and x["data"]["messageId"] == data["messageId"]
+        ]
         assert pieces[0]["op"] == "start"
         assert "".join(piece.get("delta", "") for piece in pieces) == data["content"]
     for data in side.all("done"):
@@ -90,7 +105,9 @@ async def test_a_question_takes_the_answer_of_a_person(start):
 async def test_the_first_thing_is_seen_within_a_second_at_normal_speed(start):
     side = await start(speed=1)
     await side.project(TABLE)
-    await side.until(lambda: side.all("run_started") and [x for x in side.streamed if x["type"] == "thinking"], timeout=1)
+    await side.until(
+        lambda: side.all("run_started") and [x for x in side.streamed if x["type"] == "thinking"], within=1
+    )
 
 
 async def test_a_brief_that_it_does_not_know_is_answered_honestly(side):

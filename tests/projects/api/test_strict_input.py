@@ -99,7 +99,9 @@ def test_a_limit_is_a_number_above_zero(limit):
     assert (answer.status, answer.field) == (400, "limit")
 
 
-@pytest.mark.parametrize("cursor", ["x", "cD1hYmM=", "cD0lMDA=", "bz0tMQ==", "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "%00", "="])
+@pytest.mark.parametrize(
+    "cursor", ["x", "cD1hYmM=", "cD0lMDA=", "bz0tMQ==", "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "%00", "="]
+)
 @pytest.mark.parametrize("path", ["tasks/", "messages/", "members/", "stages/", "runs/", "approvals/"])
 def test_a_cursor_of_somebody_else_is_refused_or_harmless(cursor, path):
     answer = Api(owner := a_person()).get(f"{path}?cursor={cursor}", a_project(owner))

@@ -87,7 +87,7 @@ _CLI = PlannedTask(
             "I take **40** characters unless you reply with another number.",
             fact="width",
             default="40",
-            pattern=r"\b\d{1,3}\b",
+            pattern=r"\b[1-9]\d{0,2}\b",
         ),
         Edit("mdtable/cli.py", "DEFAULT_LIMIT = 40", "DEFAULT_LIMIT = {{width}}"),
         Execute("python -B -m mdtable --help", save="usage"),

@@ -200,14 +200,17 @@ export class Room extends Emitter {
     } else if (!snapshot && this.epoch === null) {
       this.lastSeq = data.lastSeq ?? 0;
     }
+    const back = snapshot && this.state && snapshot.lastSeq < this.lastSeq;
+    const otherLog = epoch !== this.epoch || (back && data.reason === "epoch_changed");
     // An answer that lags behind must not show anything twice.
-    const older = snapshot && !this.#fresh && this.state && epoch === this.epoch && snapshot.lastSeq < this.lastSeq;
-    const reset = Boolean(snapshot) && !older;
+    const reset = Boolean(snapshot) && (!back || otherLog || this.#fresh);
     if (reset) {
-      if (epoch !== this.epoch) this.#target = 0;
+      if (otherLog) {
+        this.#target = 0;
+        this.#aside.clear();
+      }
       this.state = snapshot;
       this.lastSeq = snapshot.lastSeq;
-      for (const [seq] of this.#aside) if (epoch !== this.epoch || seq <= this.lastSeq) this.#aside.delete(seq);
       this.#fresh = false;
       this.#batch.reset();
     }

@@ -20,7 +20,7 @@ class LoginThrottle(SimpleRateThrottle):
         return self.wait() or 1.0
 
     def _allowed(self, key: str) -> bool:
-        self.get_cache_key = lambda request, view: key  # type: ignore[method-assign]
+        self.get_cache_key = lambda *_: key  # type: ignore[method-assign]
         request: Any = None
         return self.allow_request(request, request)
 

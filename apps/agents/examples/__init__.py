@@ -1,0 +1,1 @@
+"""Programs to start from; nothing of the application imports them."""

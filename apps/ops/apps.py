@@ -13,5 +13,7 @@ class OpsConfig(AppConfig):
         """Register the parts of readiness and the system checks."""
         from apps.ops import checks  # noqa: F401 - registers itself
         from apps.ops.health import register_checks
+        from apps.ops.metrics import register_collectors
 
         register_checks()
+        register_collectors()

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -147,8 +148,18 @@ class WebSocketManager:
 
     # --- rooms --------------------------------------------------------------------------------------------------
 
+    @asynccontextmanager
+    async def visit(self, access: Access) -> AsyncIterator[Room]:
+        """Give the room, which stays open for the length of the block. Raises like ``open``."""
+        room = await self.open(access)
+        with room.visited():
+            yield room
+
     async def open(self, access: Access) -> Room:
-        """Return the room, listening and in position. Raises ``Unavailable`` when the database does not answer."""
+        """Return the room, listening and in position. Raises ``Unavailable`` when the database does not answer.
+
+        It closes when nobody has been in it for a while; ``visit`` is for those who await something before they attach.
+        """
         room = self.rooms.get(access.guid)
         if room is not None and room.opened.is_set():
             room.idle_since = clock.monotonic()
@@ -188,7 +199,9 @@ class WebSocketManager:
         """Compare every room with its log: one query. Close rooms that nobody looks at."""
         now = clock.monotonic()
         for room in list(self.rooms.values()):
-            if not room.viewers and room.opened.is_set() and now - room.idle_since > self.config.room_linger_s:
+            if room.viewers or room.visitors or not room.opened.is_set():
+                continue
+            if now - room.idle_since > self.config.room_linger_s:
                 await self._close(room)
         open_rooms = [room for room in self.rooms.values() if room.opened.is_set()]
         if not open_rooms:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from uuid import UUID
 
@@ -56,6 +57,7 @@ class Room:
         self.subscribed = False
         self.opened = asyncio.Event()
         self.idle_since = clock.monotonic()
+        self.visitors = 0
         self._early: list[tuple[int, Item]] | None = []
         self._ring: deque[tuple[int, Frame]] = deque()
         self._ring_bytes = 0
@@ -80,6 +82,16 @@ class Room:
         if self._repair is not None:
             self._repair.cancel()
         self.wake()
+
+    @contextmanager
+    def visited(self) -> Iterator[None]:
+        """Keep the room open for the length of the block, though nobody may be attached: somebody is on the way in."""
+        self.visitors += 1
+        try:
+            yield
+        finally:
+            self.visitors -= 1
+            self.idle_since = clock.monotonic()
 
     def attach(self, viewer: Viewer, seq: int) -> None:
         """Let ``viewer``, who has everything up to ``seq``, see what follows."""

@@ -55,11 +55,11 @@ class SocketRooms:
             raise Conflict(f"At most {self._manager.config.rooms_per_connection} rooms on one connection.")
         access = await in_thread(access_to, context.who.user_id, guid)
         mark = self._manager.rights.mark
-        room = await self._manager.open(access)
-        viewer = self._place(room, access)
-        viewer.joined, viewer.topics = True, wanted
-        plan = await self._manager.recoveries[guid].plan(access, last_seq, epoch)
-        await self._enter(room, viewer, plan, context.envelope.id)
+        async with self._manager.visit(access) as room:
+            viewer = self._place(room, access)
+            viewer.joined, viewer.topics = True, wanted
+            plan = await self._manager.recoveries[guid].plan(access, last_seq, epoch)
+            await self._enter(room, viewer, plan, context.envelope.id)
         if mark != self._manager.rights.mark or access.position.access_version != room.access_version:
             # Something changed while we were reading; the answer may be outdated already.
             await self._manager.rights.check_room(room, viewer.user_id)
@@ -125,19 +125,23 @@ class SocketRooms:
         guid = context.guid
         room, viewer = self._joined(guid)
         access = await in_thread(access_to, viewer.user_id, guid)
+        with room.visited():
+            await self._resync(room, viewer, access, after_seq, context.envelope.id)
+
+    async def _resync(self, room: Room, viewer: Viewer, access: Access, after_seq: int, reply_to: str | None) -> None:
         room.detach(viewer)
         try:
-            recovery = self._manager.recoveries[guid]
+            recovery = self._manager.recoveries[room.guid]
             plan = await recovery.plan(access, after_seq, room.epoch)
             if not plan.recovered:
-                await self._enter(room, viewer, plan, context.envelope.id)
+                await self._enter(room, viewer, plan, reply_to)
                 return
             await self._drained()
             await recovery.complete(plan)
             room.attach(viewer, plan.upto)
             self._service.outlet.put_exempt(plan.frames)
         except AutoCodeError:
-            if guid in self.places:
+            if room.guid in self.places:
                 room.attach(viewer, viewer.seq)
             raise
 
@@ -150,8 +154,9 @@ class SocketRooms:
         try:
             access = await in_thread(access_to, viewer.user_id, guid)
             viewer.role, viewer.read_seq = access.role, access.read_seq
-            plan = await self._manager.recoveries[guid].fresh(access.project_id, reason)
-            await self._enter(room, viewer, plan, None)
+            with room.visited():
+                plan = await self._manager.recoveries[guid].fresh(access.project_id, reason)
+                await self._enter(room, viewer, plan, None)
         except (NotFound, Forbidden) as error:
             self.lost(viewer, error)
         except (AutoCodeError, KeyError):

@@ -47,6 +47,7 @@ async def stream(
         read_seq=access.read_seq,
     )
     room = await manager.open(access)
+    room.visitors += 1
     manager.listeners[listener] = identity
     metrics.CONNECTIONS.labels("sse").inc()
     try:
@@ -97,6 +98,7 @@ async def stream(
     finally:
         metrics.CONNECTIONS.labels("sse").dec()
         manager.listeners.pop(listener, None)
+        room.visitors -= 1
         room.detach(viewer)
         manager.presence.leave(room, viewer, at_once=False)
 

@@ -83,7 +83,11 @@ async def _forward(
                 "live": [],
             }
         )
-    room = await manager_here().open(access)
+    async with manager_here().visit(access) as room:
+        return await _page_of(room, access, user_id, after, limit=limit, wait=wait)
+
+
+async def _page_of(room: Room, access: Access, user_id: str, after: int, *, limit: int, wait: int) -> HttpResponse:
     found = await in_thread(read_events, access.project_id, after=after, limit=limit)
     if not found and wait and not draining.is_draining():
         await room.moved(after, wait)
@@ -138,8 +142,8 @@ async def snapshot(request: HttpRequest, guid: UUID) -> HttpResponse:
     identity = await identity_of(request)
     access = await in_thread(access_to, identity.user_id, guid)
     manager = manager_here()
-    room = await manager.open(access)
-    plan = await manager.recoveries[access.guid].fresh(access.project_id, "first_join")
+    async with manager.visit(access) as room:
+        plan = await manager.recoveries[access.guid].fresh(access.project_id, "first_join")
     data = joined_data(
         room,
         identity,

@@ -480,7 +480,7 @@ async def test_cuts_at_any_moment_lose_and_repeat_nothing(server, project, seed)
         assert said == [n["data"]["content"] for n in news if n["projectGuid"] == str(one.guid)]
     heard = [frame["data"]["content"] for frame in server.commands("chat")]
     assert list(dict.fromkeys(heard)) == [f"c{number}" for number in range(30)]
-    ids = {frame["data"]["content"]: set() for frame in server.commands("chat")}
+    ids: dict[str, set[str]] = {frame["data"]["content"]: set() for frame in server.commands("chat")}
     for frame in server.commands("chat"):
         ids[frame["data"]["content"]].add(frame["id"])
     assert {len(one) for one in ids.values()} == {1}

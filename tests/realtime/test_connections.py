@@ -133,6 +133,7 @@ async def test_a_live_socket_is_renewed_for_the_same_user_only(manager, project,
 
 
 async def test_an_expired_token_ends_the_socket_with_4301(manager, ada, browsers, move_clock):
+    retune(manager, heartbeat_s=10**6)
     tab = await browsers(token=token_of(ada, seconds=100))
     await tab.next("authenticated")
     move_clock(50)

@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bearer token that AutoCode must send; none: everybody is let in (default: $AUTOCODE_AGENTS_TOKEN)",
     )
     parser.add_argument(
-        "--data", type=Path, default=Path("demo-agents-data"), help="directory for state and workspaces"
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("AUTOCODE_DATA") or "data") / "agents",
+        help="directory for state and workspaces (default: agents/ in AUTOCODE_DATA)",
     )
     parser.add_argument("--speed", type=float, default=1.0, help="how fast the small pauses pass; 2 is twice as fast")
 

@@ -75,14 +75,16 @@ export class Board {
     attr(el, "aria-label", `Task ${task.number}: ${task.title}, ${TASK[task.status][0]}${this.ctx.may("task.move") ? ". Alt and arrow keys move it" : ""}`);
     attr(el, "data-status", task.status);
     const open = task.dependsOn.map((id) => this.ctx.task(id)).filter((one) => one && one.status !== "done" && one.status !== "cancelled");
+    const facts = [
+      task.priority !== "normal" && badge(PRIORITY[task.priority][0], PRIORITY[task.priority][1]),
+      open.length > 0 && h("span.row.muted", { title: open.map((one) => `#${one.number} ${one.title}`).join("\n") }, icon("lock"), `after ${open.map((one) => `#${one.number}`).join(", ")}`),
+      task.files.length > 0 && h("span.row.muted", { title: task.files.join("\n") }, icon("files"), plural(task.files.length, "file")),
+      moving && h("span.muted", null, "moving…"),
+      task.assignee && avatar(task.assignee.id, task.assignee.name, { agent: task.assignee.kind === "agent", small: true }),
+    ].filter(Boolean);
     fill(el, `${task.version}|${open.map((one) => one.number)}|${moving}`, () => [
       h("p.task-title", null, h("span.muted.num", null, `#${task.number} `), task.title),
-      h("p.task-facts", null,
-        task.priority !== "normal" && badge(PRIORITY[task.priority][0], PRIORITY[task.priority][1]),
-        open.length > 0 && h("span.row.muted", { title: open.map((one) => `#${one.number} ${one.title}`).join("\n") }, icon("lock"), `after ${open.map((one) => `#${one.number}`).join(", ")}`),
-        task.files.length > 0 && h("span.row.muted", { title: task.files.join("\n") }, icon("files"), plural(task.files.length, "file")),
-        h("span.grow"), moving && h("span.muted", null, "moving…"),
-        task.assignee && avatar(task.assignee.id, task.assignee.name, { agent: task.assignee.kind === "agent", small: true })),
+      facts.length > 0 && h("p.task-facts", null, facts),
     ]);
   }
 

@@ -31,7 +31,7 @@ export function openPalette(ctx, go, projects) {
       none.hidden = found.length > 0;
       mark();
     };
-    const input = h("input.palette-input", { type: "text", role: "combobox", "aria-controls": "palette-list", "aria-expanded": "true", "aria-label": "Find", placeholder: "Go to a project, task, agent… or do something", autocomplete: "off", spellcheck: "false", autofocus: true, "data-testid": "palette-input", oninput: draw, onkeydown: (event) => {
+    const input = h("input.palette-input", { type: "text", role: "combobox", "aria-controls": "palette-list", "aria-expanded": "true", "aria-label": "Find", placeholder: "Find a task, agent, project, action…", autocomplete: "off", spellcheck: "false", autofocus: true, "data-testid": "palette-input", oninput: draw, onkeydown: (event) => {
       const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (by) chosen = (chosen + by + found.length) % (found.length || 1);
       else if (event.key === "Enter") run(found[chosen]);

@@ -48,7 +48,7 @@ SAMPLES: Final = (
         "to-do-api",
         "To-do API",
         "A small web service that keeps a to-do list.",
-        "Build a REST API for a to-do list: list, create, change, complete and delete items, kept in SQLite, with the"
+        "Build a REST API for a to-do list: list, create, change, complete and delete items, with the"
         " standard library alone. Every item has a title and a state. Wrong input gets a clear error. Write tests and a"
         " short README.",
         start=True,
@@ -63,9 +63,9 @@ SAMPLES: Final = (
     Sample(
         "bug-118",
         "Bug 118",
-        "Durations are wrong around midnight.",
-        "Fix a bug in this package: durations that span midnight come out negative. Reproduce it with a failing test"
-        " first, then fix it with the smallest change that makes the test pass, and say what was wrong.",
+        "The first page of a list is skipped.",
+        "Fix the bug in this package: page 1 shows the items of page 2, and the last page is lost. See the failing tests"
+        " first, then repair it with the smallest change that makes them pass, and say what was wrong.",
     ),
 )
 

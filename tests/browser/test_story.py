@@ -69,15 +69,13 @@ def test_the_whole_story(site: Site, open_browser: Callable[..., BrowserContext]
     # The agents work: a stage moves, text streams, a task changes, all without a reload.
     expect(page.locator("[data-testid^=stage-]").first).to_be_visible()
     expect(page.get_by_test_id("agent-card").first).to_be_visible()
+    expect(page.get_by_test_id("approve").first).to_be_visible(timeout=60_000)
+    approve_first(page)  # the plan
     expect(page.get_by_test_id("stream").first).to_be_visible()
     expect(page.get_by_test_id("tool-call").first).to_be_visible()
     wait_for(page, f"wsManager.join('{guid}').state.tasks.some((task) => task.status !== 'todo')")
 
-    # They ask; the answer lets them go on.
-    expect(page.get_by_test_id("approve").first).to_be_visible(timeout=60_000)
-    approve_first(page)
-    wait_for(page, f"wsManager.join('{guid}').state.approvals.some((one) => one.state === 'approved')")
-    wait_for(page, f"wsManager.join('{guid}').state.approvals.some((one) => one.appliedAt)", timeout=60_000)
+    wait_for(page, f"wsManager.join('{guid}').state.approvals.every((one) => one.state === 'approved' && one.appliedAt)")
 
     # Feedback goes its way to "applied".
     page.get_by_test_id("composer-input").fill("Please use dataclasses")
@@ -123,6 +121,35 @@ def test_the_whole_story(site: Site, open_browser: Callable[..., BrowserContext]
     assert_exact(page, guid)
     assert page.evaluate("() => window.resets") == 0, "recovered by replay, not by a new snapshot"
     assert problems == []
+
+
+def test_a_risky_command_runs_only_after_a_yes(site: Site, open_browser: Callable[..., BrowserContext]) -> None:
+    page = open_browser(viewport={"width": 390, "height": 844}).new_page()
+    log_in(page, site.url(), "ada")
+    guid = open_room(page, "Table formatter")
+    page.evaluate(
+        f"""async () => {{
+            const answer = await fetch('/api/v1/projects/{guid}/status/', {{
+                method: 'POST',
+                headers: {{
+                    'Content-Type': 'application/json',
+                    'X-CSRFToken': document.querySelector('meta[name=csrf-token]').content,
+                }},
+                body: JSON.stringify({{status: 'inProgress'}}),
+            }});
+            if (!answer.ok) throw new Error(await answer.text());
+        }}"""
+    )
+    asked = f"wsManager.join('{guid}').state.approvals.find((one) => one.kind === 'command')"
+    wait_for(page, f"{asked}?.state === 'pending'", timeout=90_000)
+    approval = page.evaluate(f"() => {asked}")
+    calls = f"wsManager.join('{guid}').state.toolCalls.filter((one) => one.approvalId === '{approval['approvalId']}')"
+    assert not page.evaluate(f"() => {calls}.some((one) => one.status === 'success')")
+    page.get_by_test_id("nav-needs").click()
+    expect(page.get_by_test_id("approval-card").first).to_contain_text(approval["args"]["command"])
+    approve_first(page)
+    wait_for(page, f"{asked}.state === 'approved' && {asked}.appliedAt", timeout=60_000)
+    wait_for(page, f"{calls}.some((one) => one.status === 'success')")
 
 
 def test_a_blocked_socket_goes_on_by_polling_and_comes_back(

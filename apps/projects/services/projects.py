@@ -39,8 +39,8 @@ class ProjectService(Service):
     ) -> Project:
         """Make a project whose owner is the acting person; its log begins with ``project_updated``.
 
-        With ``start`` it is in progress at once, so that the agents begin. ``name`` at most 120 characters. ``guid`` is for
-        projects that must be found again under a known key (the demo's).
+        With ``start`` it is in progress at once, so that the agents begin. ``name`` at most 120 characters. ``guid``:
+        for projects that must be found again under a known key (the demo's).
         Raises ``Forbidden`` for an actor who is no person, ``InvalidField``.
         """
         if self.actor.kind is not ActorKind.PERSON:
@@ -54,10 +54,10 @@ class ProjectService(Service):
                 description=text(description, field="description", longest=DESCRIPTION, blank=True),
                 brief=text(brief, field="brief", longest=BRIEF, blank=True),
             )
-            Membership.objects.create(project=project, user_id=self.actor.id, role=Role.OWNER.word)
+            owner = Membership.objects.create(project=project, user_id=self.actor.id, role=Role.OWNER.word).user
             with self.log(project.guid) as log:
                 log.record(ProjectUpdated(project=project_view(log.project)))
-                log.record(MemberChanged(user_id=self.actor.id, username=self.actor.name, role=Role.OWNER.word))
+                log.record(MemberChanged(user_id=str(owner.pk), username=owner.get_username(), role=Role.OWNER.word))
                 if start:
                     self.set_status(guid=project.guid, status=ProjectStatus.IN_PROGRESS, reason="")
         project.refresh_from_db()

@@ -65,6 +65,12 @@ def test_a_project_is_paused_and_archived():
     assert Api(ada).get("", project).json["project"]["status"] == "archived"
 
 
+def test_the_first_member_is_named_by_username_in_the_log_like_every_other():
+    ada = a_person("ada", display_name="Ada Lovelace")
+    project = a_project(ada)
+    assert '"username":"ada"' in project.events.get(type="member_changed").data
+
+
 def test_the_read_cursor_moves_forward_only():
     ada = a_person("ada")
     project = a_project(ada)

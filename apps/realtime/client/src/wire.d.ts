@@ -762,7 +762,7 @@ export interface Authenticated {
 }
 
 /** About a command or the connection, never the result of a run (protocol page, section 6). */
-export interface Error {
+export interface ErrorNotice {
   code: string;
   message: string;
   retryable: boolean;
@@ -947,8 +947,8 @@ export interface Snapshot {
 /**
  * A room was joined, or its state must be taken anew.
  *
- * `recovered`: the events after the client's `lastSeq` follow; otherwise `reason` (first_join, epoch_changed, trimmed,
- * too_many) and a `snapshot` that is exact at `last_seq`.
+ * `recovered`: the events after the client's `lastSeq` follow; otherwise `reason` (first_join, epoch_changed,
+ * trimmed, too_many) and a `snapshot` that is exact at `last_seq`.
  */
 export interface ProjectJoined {
   epoch: string;
@@ -1077,7 +1077,7 @@ export interface FocusOnCommand {
   agentId?: string | null;
 }
 
-/** Open a room. With `lastSeq` and `epoch` the missed events follow; `topics` limits the news that is never stored. */
+/** Open a room. With `lastSeq` and `epoch` the missed events follow; `topics` limits what is never stored. */
 export interface JoinProjectCommand {
   lastSeq?: number | null;
   epoch?: string | null;
@@ -1225,7 +1225,7 @@ export type DurableType =
 export interface Replies {
   ack: Ack;
   authenticated: Authenticated;
-  error: Error;
+  error: ErrorNotice;
   pong: Pong;
   project_joined: ProjectJoined;
   project_left: ProjectLeft;

@@ -67,12 +67,10 @@ export class RoomContext {
     return id ? this.state.runs.find((run) => run.runId === id) : undefined;
   }
 
-  /** Approvals that wait and that this person may decide, the one with the least time first. */
+  /** Approvals that wait and that this person may decide, in the order of asking. */
   get waiting() {
     const mine = this.may("approval.decide");
-    return this.state.approvals
-      .filter((approval) => approval.state === "pending" && mine && this.hasRole(approval.requiredRole))
-      .sort((a, b) => (a.expiresAt ?? "9").localeCompare(b.expiresAt ?? "9") || a.seq - b.seq);
+    return this.state.approvals.filter((approval) => approval.state === "pending" && mine && this.hasRole(approval.requiredRole));
   }
 
   /** Questions of agents that nobody has answered. */

@@ -55,12 +55,12 @@ export function left(iso) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
-/** Money is a decimal string on the wire; two digits, four while it is less than a cent or so. */
+/** Money is a decimal string on the wire; two digits, three while it is only some cents. */
 export function money(value, currency = "USD") {
   const amount = Number(value ?? 0);
-  const digits = amount > 0 && amount < 0.1 ? 4 : 2;
+  const digits = amount > 0 && amount < 0.1 ? 3 : 2;
   try {
-    return new Intl.NumberFormat(undefined, { style: "currency", currency, currencyDisplay: "narrowSymbol", minimumFractionDigits: 2, maximumFractionDigits: digits }).format(amount);
+    return new Intl.NumberFormat(undefined, { style: "currency", currency, currencyDisplay: "narrowSymbol", minimumFractionDigits: digits, maximumFractionDigits: digits }).format(amount);
   } catch {
     return `${amount.toFixed(digits)} ${currency}`;
   }

@@ -6,7 +6,7 @@ import { plural } from "../lib/time.js";
 import { announce, avatar, setHue } from "../lib/ui.js";
 import { ApprovalCard } from "./approval.js";
 
-/** How long a decided card stays, so that who was about to decide sees what happened. Milliseconds. */
+/** How long a decided card stays at least, so that who was about to decide sees what happened. Milliseconds. */
 const LINGER = 8_000;
 
 export class Needs {
@@ -28,7 +28,8 @@ export class Needs {
     const waiting = ctx.waiting;
     for (const approval of waiting) this.#lingering.set(approval.approvalId, Infinity);
     const shown = ctx.state.approvals.filter((approval) => waiting.includes(approval) || this.#lingers(approval));
-    shown.sort((a, b) => (a.state === "pending" ? 0 : 1) - (b.state === "pending" ? 0 : 1) || (a.expiresAt ?? "9").localeCompare(b.expiresAt ?? "9"));
+    // In the order of asking, and a decided card keeps its place while it stays: none may slide under a hand that is about to press.
+    shown.sort((a, b) => a.seq - b.seq);
     const questions = ctx.may("message.post") ? ctx.questions : [];
     const items = [...shown.map((approval) => ({ key: `a:${approval.approvalId}`, approval })), ...questions.map((message) => ({ key: `q:${message.messageId}`, message }))];
     keyed(this.list, items, (item) => item.key, (item) => this.#make(item), (el, item) => item.approval && el.view.update(item.approval));
@@ -55,6 +56,10 @@ export class Needs {
       return true;
     }
     if (Date.now() < until) return true;
+    if (this.list.matches(":hover")) {
+      setTimeout(() => this.update(), 1000);
+      return true;
+    }
     this.#lingering.delete(approval.approvalId);
     return false;
   }

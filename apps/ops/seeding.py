@@ -64,8 +64,8 @@ SAMPLES: Final = (
         "bug-118",
         "Bug 118",
         "The first page of a list is skipped.",
-        "Fix the bug in this package: page 1 shows the items of page 2, and the last page is lost. See the failing tests"
-        " first, then repair it with the smallest change that makes them pass, and say what was wrong.",
+        "Fix the bug in this package: page 1 shows the items of page 2, and the last page is lost. See the failing"
+        " tests first, then repair it with the smallest change that makes them pass, and say what was wrong.",
     ),
 )
 

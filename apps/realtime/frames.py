@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apps.realtime.coalescing import Piece, merge
-from apps.realtime.protocol import piece_frame
+from apps.realtime.coalescing import Piece, Shape, merge
+from apps.realtime.protocol import encode, piece_frame
 
 
 class Frame:
@@ -51,7 +51,8 @@ class Frame:
         frame = Frame.__new__(Frame)
         frame._data = frame._text = None  # noqa: SLF001 - its own constructor
         frame.guid, frame.piece, frame.seq = self.guid, piece, 0
-        frame.size = self.size + later.size  # a little too much: the envelope counts twice
+        # Exact for texts; for the rest a little too much, because the envelope counts twice.
+        frame.size = self.size + (len(encode(later.piece.text)) - 2 if piece.shape is Shape.TEXT else later.size)
         return frame
 
 

@@ -137,6 +137,7 @@ class QueueOutlet(Outlet):
         self._closed = True
         self._queue.clear()
         self._pending.clear()
+        self._idle.set()
         self._on_overflow()
 
     async def drained(self) -> None:
@@ -146,9 +147,9 @@ class QueueOutlet(Outlet):
     async def _write(self) -> None:
         while True:
             if not self._queue:
+                self._idle.set()
                 if self._closed:
                     return
-                self._idle.set()
                 self._wake.clear()
                 await self._wake.wait()
                 continue
@@ -159,6 +160,7 @@ class QueueOutlet(Outlet):
                 logger.debug("a connection does not take frames any more: %s", error)
                 self._closed = True
                 self._queue.clear()
+                self._idle.set()
             self._waiting = max(0, self._waiting - size)
 
     def _next(self) -> tuple[str, int]:

@@ -114,6 +114,7 @@ function pairs(entries) {
 }
 
 function valueView(value) {
+  if (Array.isArray(value) && value.length && value.every((one) => typeof one !== "object")) return h("ol.value-list", null, value.map((one) => h("li", null, String(one))));
   const shown = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   return shown.includes("\n") ? h("pre", { tabindex: 0 }, shown) : h("code", null, shown);
 }

@@ -30,6 +30,8 @@ export function chaptersOf(state, { streams, readSeq, older = [] }) {
   }
   for (const boundary of boundaries) builder.chapter(boundary);
   for (const stream of streams.values()) builder.stream(stream);
+  // A run that was interrupted before it did anything is shown only where it goes on.
+  for (const chapter of builder.chapters) chapter.entries = chapter.entries.filter((entry) => entry.kind !== "run" || entry.parts.length || entry.last);
   return builder.chapters.filter((chapter) => chapter.entries.length || chapter.stage);
 }
 
@@ -69,8 +71,9 @@ function stageBoundaries(state, items) {
     if (first) found.push({ seq: first.seq - 0.5, stageId: stage.stageId });
   }
   found.sort((a, b) => a.seq - b.seq);
-  // Of several that would begin at the same place (all older than the window) only the last can be seen.
-  return found.filter((one, index) => found[index + 1]?.seq !== one.seq);
+  // Of several that would begin at the same place (all older than the window) only the last can be seen; and a stage that
+  // is said to begin again while it goes on does not begin a second chapter.
+  return found.filter((one, index) => found[index + 1]?.seq !== one.seq).filter((one, index, kept) => kept[index - 1]?.stageId !== one.stageId);
 }
 
 class Builder {
@@ -137,8 +140,10 @@ class Builder {
   }
 
   #line(item) {
-    // The head of the chapter says it already.
-    if (begins(item) && item.value.data.previous !== "waitingUser" && item.value.data.previous !== "paused") return;
+    // The head of the chapter says it already, and the track says which stages there are.
+    const { type, data } = item.value;
+    if (begins(item) && data.previous !== "waitingUser" && data.previous !== "paused") return;
+    if (type === "project_stage_update" && (data.stage.status === "pending" || data.previous === data.stage.status)) return;
     const before = this.#entries[this.#entries.length - 1];
     if (before?.kind === "lines" && before.type === item.value.type) before.items.push(item.value);
     else this.#entries.push({ kind: "lines", key: `line:${item.seq}`, seq: item.seq, type: item.value.type, items: [item.value] });

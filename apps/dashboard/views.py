@@ -21,7 +21,19 @@ from apps.projects.permissions import Role, may, permissions_of
 from apps.projects.selectors.access import Access, access_to
 from apps.projects.services.projects import ProjectService
 
-ROOM_SHEETS = ("tokens", "base", "overlays", "room", "topbar", "timeline", "calls", "rail", "panels", "board", "composer")
+ROOM_SHEETS = (
+    "tokens",
+    "base",
+    "overlays",
+    "room",
+    "topbar",
+    "timeline",
+    "calls",
+    "rail",
+    "panels",
+    "board",
+    "composer",
+)
 
 
 @never_cache

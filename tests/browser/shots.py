@@ -22,7 +22,8 @@ OVERFLOW = """() => {
   for (const el of document.querySelectorAll("body *")) {
     const box = el.getBoundingClientRect();
     if (!box.width || el.closest("pre, .diff-lines, .stages, .board-columns, .sr-only, [hidden]")) continue;
-    if (box.right > innerWidth + 1 && getComputedStyle(el).clipPath === "none") wide.push(`${el.tagName}.${el.className} ends at ${Math.round(box.right)}`);
+    if (box.right <= innerWidth + 1 || getComputedStyle(el).clipPath !== "none") continue;
+    wide.push(`${el.tagName}.${el.className} ends at ${Math.round(box.right)}`);
   }
   return wide.slice(0, 5);
 }"""
@@ -55,9 +56,10 @@ def opened(page: Page) -> None:
     """Unfold the last runs and a diff."""
     page.evaluate(
         """() => {
-            for (const head of [...document.querySelectorAll(".run.folded > .run-head")].slice(-2)) head.click();
-            for (const head of [...document.querySelectorAll(".call:has(.counts *) .call-head")].slice(-2)) head.click();
-            for (const head of [...document.querySelectorAll(".call:has(.mono.call-title) .call-head")].slice(-2)) head.click();
+            const click = (selector) => [...document.querySelectorAll(selector)].slice(-2).forEach((el) => el.click());
+            click(".run.folded > .run-head");
+            click(".call:has(.counts *) .call-head");
+            click(".call:has(.mono.call-title) .call-head");
         }"""
     )
     page.wait_for_timeout(400)
@@ -142,7 +144,7 @@ def main() -> None:
     parser.add_argument("--password", required=True)
     parser.add_argument("--user", default="ada")
     parser.add_argument("--project", default="To-do API")
-    parser.add_argument("--out", type=Path, default=Path("/tmp/shots"))  # noqa: S108 - chosen by whoever looks
+    parser.add_argument("--out", type=Path, default=Path("/tmp/shots"))
     parser.add_argument("--only", type=lambda text: set(text.split(",")), default=set())
     parser.add_argument("--sizes", type=lambda text: text.split(","), default=["desktop", "phone"])
     parser.add_argument("--schemes", type=lambda text: text.split(","), default=["light", "dark"])

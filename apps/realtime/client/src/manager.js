@@ -13,7 +13,7 @@ const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.getAttrib
 
 function csrfToken() {
   // Read when it is needed: a login in another tab changes it.
-  const cookie = /(?:^|;\s*)csrftoken=([^;]*)/.exec(document.cookie);
+  const cookie = /(?:^|;\s*)(?:__Host-)?csrftoken=([^;]*)/.exec(document.cookie);
   return meta("csrf-token") ?? (cookie ? decodeURIComponent(cookie[1]) : null);
 }
 

@@ -3,7 +3,7 @@
  * Views talk to each other only through its events: `compose` (start a message about something), `go` (show something).
  */
 
-import { atLeast, errorWords } from "./lib/words.js";
+import { atLeast, errorWords, reserveHues } from "./lib/words.js";
 import { toast } from "./lib/ui.js";
 
 export class RoomContext {
@@ -21,6 +21,7 @@ export class RoomContext {
     this.boot = boot;
     this.guid = boot.guid;
     this.userId = boot.userId;
+    this.#mergeAgents();
   }
 
   get state() {
@@ -114,6 +115,7 @@ export class RoomContext {
     for (const update of live.agents.values()) stamp += `${update.agentId}|${update.activity}|${update.progress}|${update.status}|${update.context?.used ?? ""};`;
     const known = this.#agents;
     if (known.state === agents && known.live === stamp) return;
+    reserveHues(agents.map((agent) => agent.agentId));
     const list = agents.map((agent) => {
       const update = live.agents.get(agent.agentId);
       if (!update) return agent;

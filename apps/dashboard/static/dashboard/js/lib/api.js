@@ -3,7 +3,7 @@
 const BASE = "/api/v1/";
 
 function csrf() {
-  const found = /(?:^|;\s*)csrftoken=([^;]*)/.exec(document.cookie);
+  const found = /(?:^|;\s*)(?:__Host-)?csrftoken=([^;]*)/.exec(document.cookie);
   return found ? decodeURIComponent(found[1]) : "";
 }
 

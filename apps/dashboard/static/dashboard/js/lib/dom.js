@@ -4,7 +4,7 @@
  */
 
 const SVG = "http://www.w3.org/2000/svg";
-const ICONS = document.querySelector('meta[name="autocode-icons"]')?.getAttribute("content") ?? "/static/dashboard/icons.svg";
+const ICONS = globalThis.document?.querySelector('meta[name="autocode-icons"]')?.getAttribute("content") ?? "/static/dashboard/icons.svg";
 
 /** Properties that differ from their attributes once a person has typed or ticked. */
 const AS_PROPERTY = new Set(["value", "checked", "disabled", "hidden", "open", "selected", "textContent", "htmlFor", "tabIndex"]);

@@ -121,8 +121,23 @@ export function initials(name) {
   return letters.toUpperCase();
 }
 
+/** Hues of a room's agents, kept apart from each other; in the order in which the agents joined, so the same for everybody. */
+const reserved = new Map();
+
+export function reserveHues(ids) {
+  for (const id of ids) {
+    if (reserved.has(id)) continue;
+    const near = (hue) => [...reserved.values()].some((one) => Math.min(Math.abs(one - hue), 360 - Math.abs(one - hue)) < 28);
+    let hue = hueOf(id);
+    // Beyond a dozen no circle has room; then two may be alike.
+    for (let tries = 0; near(hue) && tries < 12; tries += 1) hue = (hue + 47) % 360;
+    reserved.set(id, hue);
+  }
+}
+
 /** A stable hue for an id. Neighbouring hashes fall far apart: multiples of the golden angle. */
 export function hueOf(id) {
+  if (reserved.has(id)) return reserved.get(id);
   let hash = 2166136261;
   for (const char of String(id)) hash = Math.imul(hash ^ char.codePointAt(0), 16777619);
   return Math.round((((hash >>> 0) % 233) * 137.508) % 360);

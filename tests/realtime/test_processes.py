@@ -1,0 +1,239 @@
+"""Real processes: our server and plain Daphne, one and two of them, ended, killed, and with slow readers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from apps.projects.services.members import MembershipService
+from apps.projects.services.tasks import TaskService
+from apps.realtime.close_codes import CloseCode
+from tests.realtime.conftest import do
+from tests.realtime.serving import Serving
+from tests.support.browser import Browser, Refused, envelope, token_of
+from tests.support.factories import a_member, a_person, a_project
+from tests.support.services import Redis
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
+
+
+@pytest.fixture
+def serve(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Start a server: ``await serve(AUTOCODE_…=…)``."""
+    started: list[Serving] = []
+
+    async def start(**options: Any) -> Serving:
+        started.append(await sync_to_async(Serving)(tmp_path, **options))
+        return await started[-1].ready()
+
+    yield start
+    for server in started:
+        server.stop()
+    for server in started:
+        ours = [line for line in server.log.read_text().splitlines() if '"logger": "channels_redis' not in line]
+        assert "Traceback" not in "\n".join(ours), "\n".join(ours)
+
+
+@pytest.fixture
+async def browsers() -> AsyncIterator[Callable[..., Any]]:
+    opened: list[Browser] = []
+
+    async def open_one(*args: Any, **options: Any) -> Browser:
+        opened.append(await Browser.open(*args, **options))
+        return opened[-1]
+
+    yield open_one
+    await asyncio.gather(*(browser.leave() for browser in opened), return_exceptions=True)
+
+
+@pytest.fixture
+async def ada(transactional_db: None) -> Any:
+    return await do(a_person, "ada")
+
+
+@pytest.fixture
+async def room(ada: Any) -> Any:
+    return await do(a_project, ada)
+
+
+async def created(tab: Browser, room: Any, title: str) -> int:
+    reply = await tab.command("create_task", {"title": title}, room)
+    assert reply["type"] == "ack", reply
+    return int(reply["data"]["seq"])
+
+
+async def test_a_room_over_tcp_and_the_cookie_with_its_origin(serve, browsers, ada, room):
+    server = await serve()
+    tab = await browsers(ada, url=server.url, by="session")
+    joined = await tab.join(room)
+    seq = await created(tab, room, "One")
+    (event,) = await tab.events(1)
+    assert event["seq"] == seq
+    other = await browsers(ada, url=server.url)
+    await other.join(room, lastSeq=joined["lastSeq"], epoch=joined["epoch"])
+    assert [one["seq"] for one in await other.events(1)] == [seq]
+    with pytest.raises(Refused):
+        await browsers(ada, url=server.url, by="session", origin="http://evil.example")
+
+
+async def test_a_frame_over_the_limit_is_closed_with_1009(serve, browsers, ada):
+    server = await serve()
+    tab = await browsers(ada, url=server.url)
+    await tab.next("authenticated")
+    await tab.line.send("x" * 70_000)
+    assert await tab.closed() == 1009
+
+
+async def test_what_another_process_writes_arrives_without_redis(serve, browsers, ada, room):
+    server = await serve()
+    tab = await browsers(ada, url=server.url)
+    await tab.join(room)
+    event = await do(TaskService(ada.actor).create, guid=room.guid, title="From a command")
+    assert [one["seq"] for one in await tab.events(1)] == [event.seq]
+
+
+async def test_a_removal_by_another_process_closes_the_room_within_a_second_or_so(serve, browsers, ada, room):
+    bob = await do(a_member, room, "viewer")
+    server = await serve()
+    tab = await browsers(bob, url=server.url)
+    await tab.join(room)
+    start = time.monotonic()
+    await do(MembershipService(ada.actor).remove, guid=room.guid, user_id=bob.pk)
+    assert await tab.closed() == CloseCode.NO_LONGER_ALLOWED
+    assert time.monotonic() - start < 1.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("plain_daphne", [False, True])
+async def test_the_server_drains_and_ends_well(serve, browsers, ada, room, number, plain_daphne):
+    server = await serve(plain_daphne=plain_daphne)
+    tabs = [await browsers(ada, url=server.url) for _ in range(3)]
+    for tab in tabs:
+        await tab.join(room)
+    top = (await tabs[0].command("ping"))["data"]["rooms"][str(room.guid)]
+    poll = asyncio.create_task(
+        asyncio.to_thread(get, server, f"/api/v1/projects/{room.guid}/events/?after={top}&wait=20", ada)
+    )
+    await asyncio.sleep(0.3)
+    server.signal(number)
+    for tab in tabs:
+        assert await tab.closed() == CloseCode.DRAINING
+        assert tab.received[-1]["type"] == "server_draining"
+    assert (await asyncio.wait_for(poll, 10))["results"] == []
+    assert await server.ended() == 0
+
+
+def get(server: Serving, path: str, person: Any) -> Any:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}{path}", headers={"Authorization": f"Bearer {token_of(person)}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+async def test_two_processes_over_redis_are_one_room(serve, browsers, ada, room, private_redis):
+    bob = await do(a_member, room, "contributor", "bob")
+    environment = {"AUTOCODE_REDIS_URL": private_redis.url, "AUTOCODE_POSITION_CHECK_S": 30}
+    one, two = await serve(**environment), await serve(**environment)
+    here, there = await browsers(ada, url=one.url), await browsers(bob, url=two.url)
+    await here.join(room)
+    joined = await there.join(room)
+    assert sorted(member["username"] for member in joined["presence"]) == ["ada", "bob"]
+    await here.until(lambda e: e["type"] == "presence_diff" and any(m["username"] == "bob" for m in e["data"]["joined"]))
+    expected = []
+    for number in range(20):
+        expected.append(await created(here if number % 2 else there, room, f"T{number}"))
+    for tab in (here, there):
+        assert [one["seq"] for one in await tab.events(20)] == expected
+        await tab.nothing_more()
+    start = time.monotonic()
+    await here.send(envelope("typing", {"on": True}, room))
+    await there.until(lambda e: e["type"] == "presence_diff" and any(m["typing"] for m in e["data"]["joined"]))
+    assert time.monotonic() - start < 1.0
+
+
+async def test_redis_dies_and_comes_back_and_nothing_is_lost(serve, browsers, ada, room, private_redis: Redis):
+    environment = {"AUTOCODE_REDIS_URL": private_redis.url}
+    one, two = await serve(**environment), await serve(**environment)
+    here, there = await browsers(ada, url=one.url), await browsers(ada, url=two.url)
+    for tab in (here, there):
+        await tab.join(room)
+    expected = [await created(here, room, "before")]
+    await asyncio.to_thread(private_redis.kill)
+    expected += [await created(here, room, f"without {number}") for number in range(3)]
+    for tab in (here, there):
+        assert [event["seq"] for event in await tab.events(4, patience=15)] == expected
+    await asyncio.to_thread(private_redis.start)
+    late = await browsers(ada, url=two.url)
+    await late.join(room)
+    await asyncio.sleep(1.5)
+    last = await created(there, room, "after")
+    for tab in (here, there):
+        assert [event["seq"] for event in await tab.events(1, patience=10)] == [last]
+        await tab.nothing_more()
+    assert await late.until(lambda event: event.get("seq") == last)
+
+
+async def test_a_killed_process_costs_a_reconnection_and_nothing_else(serve, browsers, ada, room, private_redis):
+    environment = {"AUTOCODE_REDIS_URL": private_redis.url}
+    one, two = await serve(**environment), await serve(**environment)
+    tab, writer = await browsers(ada, url=one.url), await browsers(ada, url=two.url)
+    joined = await tab.join(room)
+    await writer.join(room)
+    one.signal(signal.SIGKILL)
+    assert await tab.closed() == 1006
+    seqs = [await created(writer, room, f"T{number}") for number in range(3)]
+    again = await browsers(ada, url=two.url)
+    back = await again.join(room, lastSeq=joined["lastSeq"], epoch=joined["epoch"])
+    assert back["recovered"] is True
+    assert [event["seq"] for event in await again.events(3)] == seqs
+
+
+async def test_a_reader_that_does_not_read_is_given_up_and_delays_nobody(serve, browsers, ada, room):
+    server = await serve(AUTOCODE_OUTBOUND_BYTES=200_000, AUTOCODE_COMMANDS_PER_S=1000, AUTOCODE_USER_COMMANDS_PER_S=1000)
+    stuck = socket.socket()
+    stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    stuck.connect(("127.0.0.1", server.port))
+    stuck.sendall(
+        (
+            "GET /ws/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Protocol: autocode.v1, autocode.jwt.{token_of(ada)}\r\n\r\n"
+        ).encode()
+    )
+    await asyncio.sleep(0.5)
+    payload = json.dumps(envelope("join_project", {}, room, "j")).encode()
+    mask = b"\x00\x00\x00\x00"
+    stuck.sendall(bytes([0x81, 0x80 | 126]) + len(payload).to_bytes(2, "big") + mask + payload)
+    await asyncio.sleep(0.5)
+    good = await browsers(ada, url=server.url)
+    await good.join(room)
+    before = server.memory()
+    slowest = 0.0
+    for number in range(1_000):  # 20 MB: the kernel's buffers take some
+        start = time.monotonic()
+        reply = await good.command(
+            "create_task", {"title": f"T{number}", "description": "x" * 20_000}, room, command_id=f"s{number}"
+        )
+        if reply["type"] == "error":
+            await asyncio.sleep(reply["data"]["retryAfterMs"] / 1000)
+            continue
+        await good.events(1)
+        slowest = max(slowest, time.monotonic() - start)
+        if "reads too slowly" in server.log.read_text():
+            break
+    else:
+        pytest.fail("the slow reader was never given up")
+    assert slowest < 2.0
+    assert server.memory() - before < 60_000_000
+    stuck.close()

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -112,7 +113,7 @@ class ProjectEventBroadcaster:
     def _call_now(self, work: Callable[[], None]) -> None:
         with self._lock:
             self._inbox.append(work)
-            if self._scheduled:
+            if self._scheduled and self._loop is not None and not self._loop.is_closed():
                 return
             loop = self._living_loop()
             self._scheduled = True
@@ -178,7 +179,7 @@ class ProjectEventBroadcaster:
         frames = [(event.seq, event.type, event_frame(guid, event)) for event in events]
         for start in range(0, len(frames), EVENTS_AT_ONCE):
             part = frames[start : start + EVENTS_AT_ONCE]
-            self._put(room_group(guid), {"type": "events", "guid": guid, "events": part})
+            self._put(room_group(guid), {"type": "events", "guid": guid, "events": part, "at": time.time()})
 
     def _emit(self, news: Ephemeral) -> None:
         merger = self._mergers.get(news.guid)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from channels.layers import get_channel_layer
 
-from apps.realtime import ports
+from apps.realtime import metrics, ports
 from apps.realtime.coalescing import Piece
 from apps.realtime.groups import CONTROL, room_group
 from apps.realtime.room import Room
@@ -115,5 +116,6 @@ class Ear:
             return
         if kind == "events":
             room.take_events(message["events"])
+            metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - message["at"]))
         elif kind == "pieces":
             room.take_pieces(pieces_decoder.decode(message["pieces"]))

@@ -23,7 +23,7 @@ PUBLISHED = Counter("autocode_published", "Messages given to the channel layer, 
 PUBLISH_FAILURES = Counter("autocode_publish_failures", "Messages that the channel layer did not take.")
 REPAIRS = Counter("autocode_repairs", "Holes in a room's order, by how they closed (late, log, restart).", ["how"])
 DELIVERY_SECONDS = Histogram(
-    "autocode_delivery_seconds", "Time from an event's commit to its viewers' outlets.",
+    "autocode_delivery_seconds", "Time from publishing an event to its viewers' outlets (machines' clocks must agree).",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )  # fmt: skip
 HANDLER_FAILURES = Counter("autocode_handler_failures", "Commands answered with internal.")

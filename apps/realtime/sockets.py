@@ -151,6 +151,9 @@ class SocketRooms:
         if place is None or place[1] is not viewer:
             return
         room = place[0]
+        if not viewer.joined:
+            room.attach(viewer, room.cursor.seq)
+            return
         try:
             access = await in_thread(access_to, viewer.user_id, guid)
             viewer.role, viewer.read_seq = access.role, access.read_seq

@@ -1,15 +1,10 @@
-"""A real Chromium against real processes: the server, the demo agents-server, and the means to kill, start and cut them."""
+"""A real Chromium against real processes."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import secrets
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,121 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
-from tests.support.services import free_port, wait_for_port
+from tests.support.site import PASSWORD, Site, site_of
 
-ROOT = Path(__file__).resolve().parents[2]
-PASSWORD = "demo-password-for-tests"
 expect.set_options(timeout=30_000)  # milliseconds; two cores run the servers, the agents and the browser
-
-
-class Program:
-    """A process of AutoCode that a test may kill and start again on the same port."""
-
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], port: int, log: Path) -> None:
-        self.name, self.arguments, self.environment, self.port, self.log = name, arguments, environment, port, log
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", *self.arguments],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        wait_for_port(self.port, process=self.process, log=self.log, seconds=30)
-
-    def kill(self) -> None:
-        """End it as a crash would, with all that it started."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it as an operator would. Returns when it is gone."""
-        self._end(signal.SIGTERM)
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self.process = self.process, None
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-class Site:
-    """A whole AutoCode: one or more servers on one database, one demo agents-server."""
-
-    def __init__(self, directory: Path, *, servers: int = 1, redis_url: str = "") -> None:
-        self.directory = directory
-        agents_port = free_port()
-        environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": "autocode.settings.local",
-            "AUTOCODE_DATA": str(directory / "data"),
-            "AUTOCODE_DEMO_PASSWORD": PASSWORD,
-            "AUTOCODE_AGENTS_URL": f"ws://127.0.0.1:{agents_port}/",
-            "AUTOCODE_AGENTS_TOKEN": secrets.token_urlsafe(16),
-            "AUTOCODE_REDIS_URL": redis_url,
-            "AUTOCODE_DRAIN_S": "1",
-            "PYTHONUNBUFFERED": "1",
-        }
-        environment.pop("DATABASE_URL", None)
-        self.environment = environment
-        for command in (["migrate", "--verbosity", "0"], ["seed_demo"]):
-            subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True, timeout=60)
-        self.agents = Program(
-            "agents",
-            ["demo_agents", "--port", str(agents_port), "--speed", "4"],
-            environment,
-            agents_port,
-            directory / "agents.log",
-        )
-        self.servers = []
-        for number in range(servers):
-            port = free_port()
-            self.servers.append(
-                Program(
-                    f"server {number}",
-                    ["serve", "--port", str(port)],
-                    environment | {"PORT": str(port)},
-                    port,
-                    directory / f"server{number}.log",
-                )
-            )
-
-    @property
-    def server(self) -> Program:
-        return self.servers[0]
-
-    def url(self, server: int = 0) -> str:
-        return f"http://127.0.0.1:{self.servers[server].port}"
-
-    def start(self) -> None:
-        self.agents.start()
-        for server in self.servers:
-            server.start()
-
-    def stop(self) -> None:
-        for program in (*self.servers, self.agents):
-            program.stop()
-
-
-@contextlib.contextmanager
-def site_of(directory: Path, **options: object) -> Iterator[Site]:
-    site = Site(directory, **options)  # type: ignore[arg-type]
-    try:
-        site.start()
-        yield site
-    finally:
-        site.stop()
-        for log in directory.glob("*.log"):
-            sys.stdout.write(f"--- {log.name}\n{log.read_text(errors='replace')[-4000:]}\n")
 
 
 @pytest.fixture

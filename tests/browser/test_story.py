@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import Site, log_in, open_room, wait_for
+from tests.browser.conftest import log_in, open_room, wait_for
+from tests.support.site import Site
 
 pytestmark = pytest.mark.browser
 
@@ -75,7 +76,9 @@ def test_the_whole_story(site: Site, open_browser: Callable[..., BrowserContext]
     expect(page.get_by_test_id("tool-call").first).to_be_visible()
     wait_for(page, f"wsManager.join('{guid}').state.tasks.some((task) => task.status !== 'todo')")
 
-    wait_for(page, f"wsManager.join('{guid}').state.approvals.every((one) => one.state === 'approved' && one.appliedAt)")
+    wait_for(
+        page, f"wsManager.join('{guid}').state.approvals.every((one) => one.state === 'approved' && one.appliedAt)"
+    )
 
     # Feedback goes its way to "applied".
     page.get_by_test_id("composer-input").fill("Please use dataclasses")
@@ -204,7 +207,9 @@ def test_two_browsers_on_two_servers_see_one_order(cluster: Site, open_browser: 
         record_events(page, guid)
         page.evaluate(
             f"""() => {{ window.order = [];
-                wsManager.join('{guid}').on('event', (e) => {{ if (e.seq) window.order.push([e.seq, e.type, e.id]); }}); }}"""
+                wsManager.join('{guid}').on('event', (e) => {{
+                    if (e.seq) window.order.push([e.seq, e.type, e.id]);
+                }}); }}"""
         )
     send = f"""(name) => Promise.all(Array.from({{length: 15}}, (_, n) =>
         wsManager.join('{guid}').send('chat', {{message: name + ' ' + n}})))"""
@@ -239,7 +244,11 @@ def test_a_removed_member_is_shown_out_within_a_second(
     guid = open_room(ada, "Bug 118")
     open_room(eve, "Bug 118")
     eve.evaluate(
-        f"() => {{ window.left = 0; wsManager.join('{guid}').on('left', () => {{ window.left = performance.timeOrigin + performance.now(); }}); }}"
+        f"""() => {{
+            window.left = 0;
+            const now = () => performance.timeOrigin + performance.now();
+            wsManager.join('{guid}').on('left', () => {{ window.left = now(); }});
+        }}"""
     )
     took = ada.evaluate(
         f"""async () => {{
@@ -248,7 +257,8 @@ def test_a_removed_member_is_shown_out_within_a_second(
             const eve = results.find((one) => one.username === 'eve');
             const token = document.cookie.match(/csrftoken=([^;]+)/)[1];
             const at = performance.timeOrigin + performance.now();
-            const answer = await fetch(base + eve.userId + '/', {{method: 'DELETE', headers: {{'X-CSRFToken': token}}}});
+            const headers = {{'X-CSRFToken': token}};
+            const answer = await fetch(base + eve.userId + '/', {{method: 'DELETE', headers}});
             if (!answer.ok) throw new Error(String(answer.status));
             return at;
         }}"""

@@ -66,6 +66,13 @@ async def browsers() -> AsyncIterator[Callable[..., Any]]:
     await asyncio.gather(*(browser.leave() for browser in opened), return_exceptions=True)
 
 
+async def until(condition: Callable[[], bool], *, patience: float = 3.0) -> None:
+    """Return when ``condition()`` holds: for states that nobody announces."""
+    async with asyncio.timeout(patience):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+
+
 def do(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return an awaitable that calls ``function`` in a thread, as a view or command would."""
     return sync_to_async(function, thread_sensitive=False)(*args, **kwargs)

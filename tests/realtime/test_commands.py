@@ -15,6 +15,7 @@ from apps.projects.services.members import MembershipService
 from apps.realtime.asyncapi import error_tree
 from apps.realtime.commands import COMMANDS
 from tests.realtime.conftest import do
+from tests.support.browser import envelope
 
 GUID = "0190a0de-0000-7000-8000-000000000000"
 
@@ -108,7 +109,7 @@ async def test_a_role_may_do_what_the_table_says(manager, project, member, brows
     for name, row in COMMANDS.items():
         if row.needs is None or name in {"join_project", "leave_project", "typing", "focus", "mark_read", "resync"}:
             continue
-        data: dict[str, Any] = {
+        forms: dict[str, dict[str, Any]] = {
             "chat": {"message": "x"},
             "create_task": {"title": "x"},
             "update_task": {"taskId": "none"},
@@ -116,8 +117,8 @@ async def test_a_role_may_do_what_the_table_says(manager, project, member, brows
             "set_task_status": {"taskId": "none", "status": "done"},
             "user_feedback": {"content": "x"},
             "approval": {"approvalId": "none", "argsDigest": "d", "approved": True},
-        }.get(name, {})
-        reply = await tab.command(name, data, project)
+        }
+        reply = await tab.command(name, forms.get(name, {}), project)
         allowed = Role.from_word(role) >= NEEDS[row.needs]
         assert (reply["data"].get("code") == "forbidden") is not allowed, (name, reply)
 
@@ -137,10 +138,8 @@ async def test_a_command_that_is_sent_twice_is_carried_out_once(tab, project, ad
 
 
 async def test_a_batch_is_carried_out_in_order(tab, project):
-    await tab.send(
-        *({"type": "create_task", "projectGuid": str(project.guid), "data": {"title": f"T{n}"}, "id": f"b{n}"} for n in range(5)),
-        {"type": "ping", "id": "p"},
-    )  # fmt: skip
+    tasks = [envelope("create_task", {"title": f"T{number}"}, project, f"b{number}") for number in range(5)]
+    await tab.send(*tasks, {"type": "ping", "id": "p"})
     titles = [event["data"]["task"]["title"] for event in await tab.events(5)]
     assert titles == [f"T{n}" for n in range(5)]
     assert await tab.until(lambda one: one.get("replyTo") == "p")

@@ -1,8 +1,9 @@
 """A connection from the handshake to the close: who may open one, how long it lives, and with which code it ends."""
 
+# ruff: noqa: PLR0917 - fixtures are arguments
+
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from apps.projects.signals import access_changed
 from apps.realtime.broadcaster import broadcaster
 from apps.realtime.close_codes import CloseCode
 from apps.realtime.config import config
-from tests.realtime.conftest import do
+from tests.realtime.conftest import do, until
 from tests.support.browser import Browser, Refused, session_of, token_of
 from tests.support.factories import a_project
 
@@ -53,7 +54,14 @@ async def test_a_session_logs_in_with_the_origin_of_the_same_host(manager, ada, 
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://evil.example", "https://testserver", "http://testserver:81", "null", "http://testserver.evil.example", "x"],
+    [
+        "http://evil.example",
+        "https://testserver",
+        "http://testserver:81",
+        "null",
+        "http://testserver.evil.example",
+        "x",
+    ],
 )
 async def test_another_origin_is_refused_before_the_accept(manager, ada, browsers, origin):
     session = await do(session_of, ada)
@@ -71,7 +79,9 @@ async def test_an_origin_that_is_trusted_by_name_is_let_in(manager, ada, browser
 async def test_a_cookie_without_an_origin_does_not_count(manager, ada, browsers):
     session = await do(session_of, ada)
     tab = await browsers(session=session, origin="")
-    assert (await tab.refused("join_project", {}, "0190a0de-0000-7000-8000-000000000000"))["code"] == "not_authenticated"
+    assert (await tab.refused("join_project", {}, "0190a0de-0000-7000-8000-000000000000"))[
+        "code"
+    ] == "not_authenticated"
 
 
 async def test_a_host_that_is_not_ours_is_refused(manager, ada, browsers):
@@ -376,6 +386,4 @@ async def test_a_handler_that_fails_is_answered_with_internal_and_the_connection
     assert "ZeroDivisionError" in caplog.text
     assert (await tab.command("ping"))["type"] == "pong"
     await tab.leave()
-    async with asyncio.timeout(2):
-        while any(room.viewers for room in manager.rooms.values()):
-            await asyncio.sleep(0.01)
+    await until(lambda: not any(room.viewers for room in manager.rooms.values()))

@@ -56,7 +56,10 @@ def test_the_document_is_whole() -> None:
             assert part in place, reference
             place = place[part]
     assert set(made["x-close-codes"]) == {str(int(code)) for code in CloseCode}
-    assert made["components"]["messages"]["command.chat"]["x-needs"] == {"action": "message.post", "role": "contributor"}
+    assert made["components"]["messages"]["command.chat"]["x-needs"] == {
+        "action": "message.post",
+        "role": "contributor",
+    }
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,5 +1,7 @@
 """The rooms over HTTP: the same log, cursor, rights and commands as over the socket."""
 
+# ruff: noqa: PLR0917 - fixtures are arguments
+
 from __future__ import annotations
 
 import asyncio
@@ -309,9 +311,7 @@ async def test_a_session_needs_the_csrf_token_and_a_bearer_does_not(manager, pro
     assert refused.status_code == 403
     assert (await body(refused))["error"]["code"] == "forbidden"
     client.cookies["csrftoken"] = "a" * 32
-    allowed = await client.post(
-        address, envelope, content_type="application/json", headers={"X-CSRFToken": "a" * 32}
-    )
+    allowed = await client.post(address, envelope, content_type="application/json", headers={"X-CSRFToken": "a" * 32})
     assert allowed.status_code == 200
     assert (await client.get(f"/api/v1/projects/{project.guid}/events/")).status_code == 200
 

@@ -1,5 +1,7 @@
 """Who is here: tabs counted once, a reload does not flap, nothing depends on a goodbye."""
 
+# ruff: noqa: PLR0917 - fixtures are arguments
+
 from __future__ import annotations
 
 import asyncio
@@ -44,7 +46,10 @@ async def test_three_tabs_of_which_two_close_and_one_reloads_never_leave(manager
         await one.leave()
     back = await browsers(bob)
     await back.join(project)
-    await tab.until(lambda one: one["type"] == "presence_diff" and one["data"]["joined"] and one["data"]["joined"][0]["tabs"] == 1, patience=2)  # fmt: skip
+    await tab.until(
+        lambda one: one["type"] == "presence_diff" and [member["tabs"] for member in one["data"]["joined"]] == [1],
+        patience=2,
+    )
     await asyncio.sleep(0.2)
     assert not [one for one in tab.received if one["type"] == "presence_diff" and one["data"]["left"]]
 
@@ -58,10 +63,12 @@ async def test_typing_ends_by_itself_and_focus_is_shown(manager, project, ada, m
 
     async def until(**fields: Any) -> dict[str, Any]:
         found = await tab.until(
-            lambda one: one["type"] == "presence_diff"
-            and any(
-                member["username"] == "bob" and all(member[name] == value for name, value in fields.items())
-                for member in one["data"]["joined"]
+            lambda one: (
+                one["type"] == "presence_diff"
+                and any(
+                    member["username"] == "bob" and all(member[name] == value for name, value in fields.items())
+                    for member in one["data"]["joined"]
+                )
             )
         )
         return dict(found["data"]["joined"][0])

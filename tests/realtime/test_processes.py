@@ -1,5 +1,7 @@
 """Real processes: our server and plain Daphne, one and two of them, ended, killed, and with slow readers."""
 
+# ruff: noqa: PLR0917 - fixtures are arguments
+
 from __future__ import annotations
 
 import asyncio
@@ -149,10 +151,10 @@ async def test_two_processes_over_redis_are_one_room(serve, browsers, ada, room,
     await here.join(room)
     joined = await there.join(room)
     assert sorted(member["username"] for member in joined["presence"]) == ["ada", "bob"]
-    await here.until(lambda e: e["type"] == "presence_diff" and any(m["username"] == "bob" for m in e["data"]["joined"]))
-    expected = []
-    for number in range(20):
-        expected.append(await created(here if number % 2 else there, room, f"T{number}"))
+    await here.until(
+        lambda e: e["type"] == "presence_diff" and any(m["username"] == "bob" for m in e["data"]["joined"])
+    )
+    expected = [await created(here if number % 2 else there, room, f"T{number}") for number in range(20)]
     for tab in (here, there):
         assert [one["seq"] for one in await tab.events(20)] == expected
         await tab.nothing_more()
@@ -200,7 +202,9 @@ async def test_a_killed_process_costs_a_reconnection_and_nothing_else(serve, bro
 
 
 async def test_a_reader_that_does_not_read_is_given_up_and_delays_nobody(serve, browsers, ada, room):
-    server = await serve(AUTOCODE_OUTBOUND_BYTES=200_000, AUTOCODE_COMMANDS_PER_S=1000, AUTOCODE_USER_COMMANDS_PER_S=1000)
+    server = await serve(
+        AUTOCODE_OUTBOUND_BYTES=200_000, AUTOCODE_COMMANDS_PER_S=1000, AUTOCODE_USER_COMMANDS_PER_S=1000
+    )
     stuck = socket.socket()
     stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     stuck.connect(("127.0.0.1", server.port))
@@ -213,8 +217,10 @@ async def test_a_reader_that_does_not_read_is_given_up_and_delays_nobody(serve, 
     )
     await asyncio.sleep(0.5)
     payload = json.dumps(envelope("join_project", {}, room, "j")).encode()
-    mask = b"\x00\x00\x00\x00"
-    stuck.sendall(bytes([0x81, 0x80 | 126]) + len(payload).to_bytes(2, "big") + mask + payload)
+    length = (
+        bytes([0x80 | len(payload)]) if len(payload) < 126 else bytes([0x80 | 126]) + len(payload).to_bytes(2, "big")
+    )
+    stuck.sendall(b"\x81" + length + bytes(4) + payload)  # masked with zeros
     await asyncio.sleep(0.5)
     good = await browsers(ada, url=server.url)
     await good.join(room)

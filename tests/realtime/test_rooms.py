@@ -1,5 +1,7 @@
 """A room is exact: one order, no gap, no repeat, whatever happens to broadcasts, logs and connections."""
 
+# ruff: noqa: PLR0917 - fixtures are arguments
+
 from __future__ import annotations
 
 import asyncio
@@ -15,7 +17,7 @@ from apps.projects.selectors.events import positions, read_events
 from apps.projects.services.tasks import TaskService
 from apps.projects.signals import ephemeral_emitted
 from apps.realtime.broadcaster import broadcaster
-from tests.realtime.conftest import do
+from tests.realtime.conftest import do, until
 
 
 async def add_tasks(person: Any, project: Any, count: int) -> list[int]:
@@ -153,7 +155,8 @@ async def test_a_hole_is_filled_from_the_log_in_order(manager, project, ada, bro
     tab = await browsers(ada)
     await tab.join(project)
     room = manager.rooms[str(project.guid)]
-    taken, lost = room.take_events, []
+    taken = room.take_events
+    lost: list[Any] = []
 
     def lossy(events: Any) -> None:
         if not lost:
@@ -161,7 +164,7 @@ async def test_a_hole_is_filled_from_the_log_in_order(manager, project, ada, bro
         else:
             taken(events)
 
-    room.take_events = lossy  # type: ignore[method-assign]
+    room.take_events = lossy
     (first,) = await add_tasks(ada, project, 1)
     (second,) = await add_tasks(ada, project, 1)
     assert [event["seq"] for event in await tab.events(2)] == [first, second]
@@ -178,8 +181,7 @@ async def test_broadcasts_out_of_order_come_out_in_order(manager, project, ada, 
     taken = room.take_events
     monkeypatch.setattr(room, "take_events", arrived.extend)
     seqs = await add_tasks(ada, project, 3)
-    while len(arrived) < 3:
-        await asyncio.sleep(0.01)
+    await until(lambda: len(arrived) == 3)
     for event in reversed(arrived):
         taken([event])
         taken([event])
@@ -240,9 +242,7 @@ async def test_rooms_close_when_the_last_viewer_is_gone(manager, project, ada, b
     await tab.join(project)
     assert str(project.guid) in manager.rooms
     await tab.leave()
-    async with asyncio.timeout(3):
-        while manager.rooms:
-            await asyncio.sleep(0.02)
+    await until(lambda: not manager.rooms)
     assert not manager.recoveries
 
 
@@ -340,7 +340,7 @@ async def test_topics_of_a_joined_room_limit_only_what_is_not_stored(manager, pr
 async def test_a_topic_can_be_watched_without_joining(manager, project, ada, browsers):
     tab = await browsers(ada)
     topic = f"project:{project.guid}/tasks"
-    await tab.send({"action": "subscribe", "topic": topic, "id": "s1"})  # type: ignore[dict-item]
+    await tab.send({"action": "subscribe", "topic": topic, "id": "s1"})
     reply = await tab.until(lambda one: one.get("replyTo") == "s1")
     assert reply["data"]["topics"] == [topic]
     (seq,) = await add_tasks(ada, project, 1)

@@ -1,6 +1,6 @@
 /** The room's page: joins the room, builds the views, and draws each change once a frame. */
 
-import "./lib/time.js";
+import "./lib/ticking.js";
 import { Board } from "./board/board.js";
 import { editTask } from "./board/form.js";
 import { RoomContext } from "./context.js";

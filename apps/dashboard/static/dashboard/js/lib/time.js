@@ -1,8 +1,8 @@
-/** Times, durations, money and counts as people read them. `<ac-time>` and `<ac-left>` keep themselves up to date. */
+/** Times, durations, money and counts as people read them. The elements that keep themselves up to date stand in `ticking.js`. */
 
 import { h } from "./dom.js";
 
-const SECOND = 1000;
+export const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -75,59 +75,5 @@ export function tokens(count) {
 
 export const bytes = (n) => (n < 1024 ? `${n} B` : n < 1024 * 1024 ? `${(n / 1024).toFixed(1)} KB` : `${(n / 1048576).toFixed(1)} MB`);
 export const plural = (n, one, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
-
-// One clock for all elements of the page, a second apart; each writes only when its text differs.
-const ticking = new Set();
-setInterval(() => {
-  if (!document.hidden) for (const el of ticking) el.tick();
-}, SECOND);
-
-class Ticking extends HTMLElement {
-  static observedAttributes = ["at"];
-  connectedCallback() {
-    ticking.add(this);
-    this.tick();
-  }
-  disconnectedCallback() {
-    ticking.delete(this);
-  }
-  attributeChangedCallback() {
-    this.title = exact(this.getAttribute("at"));
-    this.tick();
-  }
-  tick() {
-    const wanted = this.words(this.getAttribute("at"));
-    if (this.textContent !== wanted) this.textContent = wanted;
-  }
-}
-
-/** `<ac-time at="…">`: a relative time, exact on hover. */
-class RelativeTime extends Ticking {
-  words(at) {
-    return ago(at);
-  }
-}
-
-/** `<ac-left at="…">`: the time left; says so when it is over, and turns urgent in the last half minute. */
-class TimeLeft extends Ticking {
-  words(at) {
-    const rest = left(at);
-    const soon = millis(at) - now() < 30 * SECOND;
-    if (this.hasAttribute("data-soon") !== soon) this.toggleAttribute("data-soon", soon);
-    return rest ? `${rest} left` : "time is over";
-  }
-}
-
-/** `<ac-since at="…">`: how long something has been going on. */
-class Since extends Ticking {
-  words(at) {
-    const gone = Math.max(0, now() - millis(at));
-    return Number.isFinite(gone) ? duration(Math.floor(gone / SECOND) * SECOND).replace(".0 s", " s") : "";
-  }
-}
-
-customElements.define("ac-time", RelativeTime);
-customElements.define("ac-left", TimeLeft);
-customElements.define("ac-since", Since);
 
 export const timeAgo = (iso) => h("ac-time", { at: iso ?? "" });

@@ -117,8 +117,8 @@ export const atLeast = (role, needed) => ROLES.indexOf(role) >= ROLES.indexOf(ne
 /** "Coder-1" → "C1", "Ada Lovelace" → "AL", "bob" → "B". */
 export function initials(name) {
   const parts = String(name || "?").split(/[\s._-]+/).filter(Boolean);
-  const letters = parts.length > 1 ? parts[0][0] + parts[parts.length - 1][0] : parts[0]?.slice(0, 1) ?? "?";
-  return letters.toUpperCase();
+  const first = (part) => Array.from(part)[0]; // a letter may take two units
+  return (parts.length > 1 ? first(parts[0]) + first(parts[parts.length - 1]) : first(parts[0] ?? "?")).toUpperCase();
 }
 
 /** Hues of a room's agents, kept apart from each other; in the order in which the agents joined, so the same for everybody. */

@@ -2,6 +2,7 @@
 
 import { api } from "../lib/api.js";
 import { button, h, show, text } from "../lib/dom.js";
+import "../lib/ticking.js";
 import { timeAgo } from "../lib/time.js";
 import { avatar, confirm, toast } from "../lib/ui.js";
 

@@ -1,0 +1,146 @@
+"""Who sees which page, and what stands in it."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.test import Client
+
+from apps.projects.permissions import Role
+from apps.projects.services.members import MembershipService
+from apps.projects.services.messages import MessageService
+from tests.dashboard.reading import Page
+from tests.support.factories import a_member, a_person, a_project, owner_of
+
+pytestmark = pytest.mark.django_db
+
+
+def room_of(project) -> str:
+    return f"/projects/{project.guid}/"
+
+
+@pytest.mark.parametrize("address", ["/", "/projects/new/", "/projects/{guid}/", "/projects/{guid}/members/"])
+def test_who_is_not_logged_in_goes_to_the_login_and_comes_back(address):
+    address = address.format(guid=a_project().guid)
+    answer = Client().get(address)
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == f"/admin/login/?next={address}"
+
+
+def test_an_address_that_leads_nowhere_tells_a_stranger_nothing_before_the_login():
+    missing, real = f"/projects/{uuid.uuid4()}/", room_of(a_project())
+    assert Client().get(missing).status_code == Client().get(real).status_code == 302
+
+
+@pytest.mark.parametrize("page", ["", "members/"])
+def test_a_room_of_others_answers_exactly_like_one_that_does_not_exist(browser_of, page):
+    stranger = browser_of(a_person())
+    of_others = stranger.get(f"{room_of(a_project())}{page}")
+    of_nobody = stranger.get(f"/projects/{uuid.uuid4()}/{page}")
+    assert of_others.status_code == of_nobody.status_code == 404
+    # Only the token against forged requests differs, with every page.
+    assert without_token(of_others) == without_token(of_nobody)
+
+
+def without_token(answer) -> str:
+    token = answer.context["csrf_token"]
+    return answer.content.decode().replace(str(token), "")
+
+
+def test_a_removed_member_finds_no_room_any_more(browser_of):
+    project = a_project()
+    member = a_member(project)
+    browser = browser_of(member)
+    assert browser.get(room_of(project)).status_code == 200
+    MembershipService(owner_of(project)).remove(guid=project.guid, user_id=member.pk)
+    assert browser.get(room_of(project)).status_code == 404
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_the_room_tells_its_scripts_what_this_person_may_do(browser_of, role):
+    project = a_project()
+    member = a_member(project, role)
+    boot = Page(browser_of(member).get(room_of(project))).data("room-boot")
+    assert boot["role"] == role.word
+    assert boot["userId"] == str(member.pk)
+    assert ("message.post" in boot["permissions"]) is (role >= Role.CONTRIBUTOR)
+    assert ("approval.decide" in boot["permissions"]) is (role >= Role.APPROVER)
+
+
+def test_the_room_carries_its_state_so_that_the_first_paint_has_content(browser_of):
+    project = a_project()
+    said = "<script>alert(1)</script> & “hello”"
+    MessageService(owner_of(project)).post(guid=project.guid, content=said)
+    page = Page(browser_of(a_member(project)).get(room_of(project)))
+    snapshot = page.data("room-snapshot")
+    project.refresh_from_db()
+    assert snapshot["lastSeq"] == project.last_seq
+    assert snapshot["messages"][-1]["content"] == said
+    assert "<script>alert" not in page.html
+
+
+def test_pages_are_never_taken_from_a_cache(browser_of):
+    project = a_project()
+    browser = browser_of(a_member(project))
+    for address in ("/", room_of(project), f"{room_of(project)}members/", "/projects/new/"):
+        assert "no-store" in browser.get(address).headers["Cache-Control"]
+
+
+def test_a_new_project_begins_with_its_brief_and_opens(browser_of):
+    browser = browser_of(a_person())
+    made = browser.post("/projects/new/", {"name": "Shop", "brief": "Build a shop.", "start": "on"})
+    assert made.status_code == 302
+    snapshot = Page(browser.get(made.headers["Location"])).data("room-snapshot")
+    assert snapshot["project"]["name"] == "Shop"
+    assert snapshot["project"]["brief"] == "Build a shop."
+    assert snapshot["project"]["status"] == "inProgress"
+
+
+def test_a_project_that_is_not_started_waits_as_a_draft(browser_of):
+    browser = browser_of(a_person())
+    made = browser.post("/projects/new/", {"name": "Shop", "brief": "Build a shop."})
+    assert Page(browser.get(made.headers["Location"])).data("room-snapshot")["project"]["status"] == "draft"
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"name": "", "brief": "x"}, "Give it a name"),
+        ({"name": "Shop", "brief": ""}, "Say what the agents should build"),
+        ({"name": "x" * 121, "brief": "x"}, "at most 120"),
+    ],
+)
+def test_a_project_that_cannot_be_made_says_why_and_keeps_what_was_written(browser_of, form, told):
+    answer = browser_of(a_person()).post("/projects/new/", {"description": "keep me", **form})
+    assert answer.status_code == 400
+    page = answer.content.decode()
+    assert told in page
+    assert "keep me" in page
+
+
+def test_only_owners_are_offered_to_name_owners(browser_of):
+    project = a_project()
+    members = f"{room_of(project)}members/"
+
+    def offered(role):
+        page = browser_of(a_member(project, role)).get(members)
+        return page.context["roles"] if page.context["may_manage"] else None
+
+    assert offered(Role.CONTRIBUTOR) is None
+    assert "owner" not in offered(Role.MAINTAINER)
+    assert "owner" in offered(Role.OWNER)
+
+
+def test_logging_out_needs_a_post_and_ends_the_session(browser_of):
+    browser = browser_of(a_person())
+    assert browser.get("/logout/").status_code == 405
+    assert browser.post("/logout/").status_code == 302
+    assert browser.get("/").status_code == 302
+
+
+def test_a_form_from_elsewhere_makes_nothing():
+    person = a_person()
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(person)
+    assert browser.post("/projects/new/", {"name": "Shop", "brief": "x"}).status_code == 403

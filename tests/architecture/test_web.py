@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 
+import autocode.urls
 from apps.core.correlation import current_correlation_id
 
 
@@ -21,7 +22,8 @@ def plain(request: HttpRequest) -> HttpResponse:
     return HttpResponse("plain")
 
 
-urlpatterns = [path("where", where), path("plain", plain), path("api/v1/where", where)]
+# The site's own addresses follow, because its error pages link to them.
+urlpatterns = [path("where", where), path("plain", plain), path("api/v1/where", where), *autocode.urls.urlpatterns]
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,9 @@ OVERFLOW = """() => {
     if (box.right <= innerWidth + 1 || getComputedStyle(el).clipPath !== "none") continue;
     wide.push(`${el.tagName}.${el.className} ends at ${Math.round(box.right)}`);
   }
+  for (const el of document.querySelectorAll(".centre, .rail, .side, .topbar, .composer, .dialog")) {
+    if (el.scrollWidth > el.clientWidth + 1) wide.push(`${el.className} holds ${el.scrollWidth} of ${el.clientWidth}`);
+  }
   return wide.slice(0, 5);
 }"""
 

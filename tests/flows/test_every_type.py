@@ -22,8 +22,8 @@ from tests.support.site import PASSWORD, Site, site_of
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 
-def ask(url: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
-    request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode())
+def ask(url: str, body: dict[str, Any] | None = None, token: str = "", method: str | None = None) -> Any:
+    request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode(), method=method)
     request.add_header("Content-Type", "application/json")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
@@ -112,11 +112,17 @@ async def tell_the_story(site: Site) -> dict[str, set[str]]:
         await watcher.reply("delete_task", {"taskId": task}, todo)
         await watcher.reply("subscribe", {"topic": f"project:{projects[todo]}/tasks"}, todo)
         await watcher.reply("unsubscribe", {"topic": f"project:{projects[todo]}/tasks"}, todo)
+        await watcher.reply("subscribe", {"topic": "system/stats"})
+        ask(f"{site.url()}/api/v1/projects/{projects[todo]}/", {"description": "A new one"}, token, method="PATCH")
         await watcher.send("focus", {"panes": ["tasks"]}, todo)
         refused = await watcher.reply("set_task_status", {"taskId": task, "status": "doing"}, todo)
         assert refused["type"] == "error"
         ask(f"{site.url()}/api/v1/projects/{projects[todo]}/members/", {"username": "mallory", "role": "viewer"}, token)
 
+        # Those who poll are told the presence as a whole; a socket gets it in the answer to its join, then differences.
+        polled = ask(f"{site.url()}/api/v1/projects/{projects[todo]}/events/?after=0&limit=1", token=token)
+        for envelope in polled["live"]:
+            watcher.seen[envelope["type"]].add("other")
         wanted = set(catalogue()) | {"token_expiring"}
         with contextlib.suppress(TimeoutError):
             await watcher.until(lambda: wanted <= set(watcher.seen), seconds=90)

@@ -11,7 +11,7 @@ export class Board {
 
   constructor(ctx, place) {
     this.ctx = ctx;
-    this.count = h("p.muted");
+    this.count = h("p.muted.clip");
     const may = ctx.may("task.create");
     this.add = may && button("New task", { icon: "plus", kind: "primary small", testid: "task-new", onclick: () => editTask(ctx, null) });
     this.reset = ctx.may("task.reset") && button("Reset", { icon: "history", kind: "quiet small", title: "Put all tasks back to “to do”", onclick: () => this.#resetAll() });

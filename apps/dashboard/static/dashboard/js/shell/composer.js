@@ -92,7 +92,7 @@ export class Composer {
       return [icon("reply"), h("span.clip.grow", null, words), button("", { icon: "cross", kind: "quiet small icon-only", title: "About nothing in particular", "aria-label": "Remove", onclick: () => this.clearAbout() })];
     });
     const name = this.to.value ? ctx.agentName(this.to.value) : null;
-    attr(this.input, "placeholder", name ? `Tell ${name}…` : this.mode.value === "chat" ? "Write to everyone in the room…" : "Tell the agents…");
+    attr(this.input, "placeholder", name ? `Tell ${name}…` : this.mode.value === "chat" ? "Write to everyone…" : "Tell the agents…");
     text(this.hint, MODE[this.mode.value][1]);
     this.send.disabled = !this.input.value.trim();
   }

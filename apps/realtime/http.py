@@ -133,6 +133,11 @@ class Listener:
         self.frames.append(frame)
         self._wake.set()
 
+    def put_all(self, frames: list[Frame]) -> None:
+        """See ``Owner``."""
+        for frame in frames:
+            self.put(frame)
+
     def access_lost(self, viewer: Viewer, error: AutoCodeError) -> None:
         """See ``Owner``."""
         self.end("removed")

@@ -42,6 +42,11 @@ class Outlet(abc.ABC):
     def put(self, frame: Frame) -> None:
         """Send ``frame`` after everything before it; over the limit the connection is given up as too slow."""
 
+    def put_all(self, frames: list[Frame]) -> None:
+        """Send frames that came together; an outlet that can writes them at once."""
+        for frame in frames:
+            self.put(frame)
+
     @abc.abstractmethod
     def put_exempt(self, frames: Iterable[Frame]) -> None:
         """Send frames that do not count: the answer to a join, which its own bounds limit."""
@@ -86,6 +91,11 @@ class QueueOutlet(Outlet):
     def waiting(self) -> int:
         """Bytes that wait, without exempt ones."""
         return self._waiting
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits, nothing is being handed over, and no close has begun."""
+        return not self._queue and not self._closed and self._idle.is_set()
 
     def put(self, frame: Frame) -> None:
         """See ``Outlet``."""
@@ -181,9 +191,7 @@ class QueueOutlet(Outlet):
                     del self._pending[frame.guid, frame.piece.key]
             total += frame.size
             texts.append(frame.text)
-        metrics.EVENTS_OUT.inc(len(texts))
-        metrics.FRAMES_OUT.inc()
-        metrics.BYTES_OUT.inc(total)
+        metrics.note_out(1, len(texts), total)
         return (texts[0] if len(texts) == 1 else batch(texts)), counted
 
     async def close(self, code: int, last: Frame | None = None) -> None:

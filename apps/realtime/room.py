@@ -135,10 +135,12 @@ class Room:
         for viewer in list(self.viewers):
             if viewer.seq >= last:
                 continue
-            put, seen = viewer.owner.put, viewer.seq
-            for seq, topic, frame in rows:
-                if seq > seen and viewer.wants_event(topic):
-                    put(frame)
+            seen = viewer.seq
+            wanted = [frame for seq, topic, frame in rows if seq > seen and viewer.wants_event(topic)]
+            if len(wanted) == 1:
+                viewer.owner.put(wanted[0])
+            elif wanted:
+                viewer.owner.put_all(wanted)
             viewer.seq = last
         self.wake()
 

@@ -17,6 +17,7 @@ from twisted.internet import defer, reactor
 
 from apps.realtime import daphne_drain
 from apps.realtime.config import config
+from apps.realtime.direct import EXTENSION, Line
 from apps.realtime.manager import manager_here
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,12 @@ class RoomServer(Server):
     def kill_all_applications(self) -> Any:
         """Drain. The reactor goes on until this is done."""
         return defer.Deferred.fromFuture(asyncio.ensure_future(daphne_drain.drain(self)))
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Hand every WebSocket application the line of its connection, for the short way out."""
+        if scope["type"] == "websocket" and (line := Line.of(protocol)) is not None:
+            scope["extensions"] = {**(scope.get("extensions") or {}), EXTENSION: line}
+        return super().create_application(protocol, scope)
 
     async def handle_reply(self, protocol: Any, message: Any) -> None:
         """Pass a message on, and make its application wait while the reader does not take what was sent before."""

@@ -36,6 +36,7 @@ from apps.realtime.close_codes import MEANINGS, CloseCode, because
 from apps.realtime.commands import COMMANDS, Rate
 from apps.realtime.context import Context
 from apps.realtime.deadlines import Deadlines
+from apps.realtime.direct import EXTENSION, DirectOutlet
 from apps.realtime.frames import Frame
 from apps.realtime.handlers.session import Ping
 from apps.realtime.handshake import Handshake, read_handshake
@@ -82,9 +83,18 @@ class WebSocketService:
         self._bad = Strikes(settings.bad_frames, settings.bad_frames_window_s)
         self._excess = Strikes(settings.excess_commands, 10.0)
         self._queue: asyncio.Queue[Work] = asyncio.Queue(settings.command_queue)
-        self.outlet: Outlet = QueueOutlet(
-            send, limit=settings.outbound_bytes, on_overflow=lambda: self.close(CloseCode.TOO_SLOW)
-        )
+        self.outlet = self._outlet(scope, send, settings.outbound_bytes)
+
+    def _outlet(self, scope: dict[str, Any], send: Send, limit: int) -> Outlet:
+        """Return the short way out under our own server, the queue under any other."""
+        line = (scope.get("extensions") or {}).get(EXTENSION)
+
+        def too_slow() -> None:
+            self.close(CloseCode.TOO_SLOW)
+
+        if line is not None:
+            return DirectOutlet(line, send, limit=limit, on_overflow=too_slow)
+        return QueueOutlet(send, limit=limit, on_overflow=too_slow)
 
     @property
     def who(self) -> Identity:
@@ -308,6 +318,10 @@ class WebSocketService:
     def put(self, frame: Frame) -> None:
         """Send a frame; see ``Outlet``."""
         self.outlet.put(frame)
+
+    def put_all(self, frames: list[Frame]) -> None:
+        """Send frames that came together; see ``Outlet``."""
+        self.outlet.put_all(frames)
 
     def close(self, code: CloseCode, error: AutoCodeError | None = None, reply_to: str | None = None) -> None:
         """Say why and close. Returns at once; the second call does nothing."""

@@ -16,6 +16,9 @@ class Owner(Protocol):
     def put(self, frame: Frame) -> None:
         """Send a frame."""
 
+    def put_all(self, frames: list[Frame]) -> None:
+        """Send frames that came together."""
+
     def access_lost(self, viewer: Viewer, error: AutoCodeError) -> None:
         """The user may no longer see the room; the viewer is detached already."""
 

@@ -143,4 +143,7 @@ def test_a_form_from_elsewhere_makes_nothing():
     person = a_person()
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(person)
-    assert browser.post("/projects/new/", {"name": "Shop", "brief": "x"}).status_code == 403
+    refused = browser.post("/projects/new/", {"name": "Shop", "brief": "x"})
+    assert refused.status_code == 403
+    assert Page(refused).inline == []
+    assert "Please try again" in refused.content.decode()

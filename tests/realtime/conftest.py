@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 
+from apps.projects.aio import in_thread
 from apps.realtime import draining
 from apps.realtime.broadcaster import broadcaster
 from apps.realtime.manager import WebSocketManager, manager_here, stop_here
@@ -34,13 +34,13 @@ async def manager(transactional_db: None, settings: Any) -> AsyncIterator[WebSoc
 @pytest.fixture
 async def project(manager: WebSocketManager) -> Any:
     """A project in progress, with the owner Ada."""
-    return await sync_to_async(lambda: a_project(a_person("ada")))()
+    return await do(lambda: a_project(a_person("ada")))
 
 
 @pytest.fixture
 async def ada(project: Any) -> Any:
     """The project's owner."""
-    return await sync_to_async(lambda: project.members.get(username="ada"))()
+    return await do(project.members.get, username="ada")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def member(project: Any) -> Callable[..., Any]:
     """Make members: ``await member("viewer")``."""
 
     async def make(role: str = "contributor", name: str = "") -> Any:
-        return await sync_to_async(a_member)(project, role, name)
+        return await do(a_member, project, role, name)
 
     return make
 
@@ -75,4 +75,4 @@ async def until(condition: Callable[[], bool], *, patience: float = 3.0) -> None
 
 def do(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return an awaitable that calls ``function`` in a thread, as a view or command would."""
-    return sync_to_async(function, thread_sensitive=False)(*args, **kwargs)
+    return in_thread(function, *args, **kwargs)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 
 from apps.projects.services.members import MembershipService
 from apps.projects.services.tasks import TaskService
@@ -35,7 +34,7 @@ def serve(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Any]
     started: list[Serving] = []
 
     async def start(**options: Any) -> Serving:
-        started.append(await sync_to_async(Serving)(tmp_path, **options))
+        started.append(await do(Serving, tmp_path, **options))
         return await started[-1].ready()
 
     yield start

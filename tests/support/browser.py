@@ -20,13 +20,13 @@ import itertools
 import json
 from typing import Any, Self
 
-from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.test import Client
 
 from apps.accounts.models import User
 from apps.accounts.tokens import VERSION_CLAIM
+from apps.projects.aio import in_thread
 
 PATIENCE = 5.0  # seconds until something that was expected counts as missing
 _ids = itertools.count(1)
@@ -196,7 +196,7 @@ class Browser:
             if by == "token":
                 token = token_of(user)
             else:
-                session = await sync_to_async(session_of)(user)
+                session = await in_thread(session_of, user)
         if token is not None:
             offered = [*offered, f"autocode.jwt.{token}"]
         if session is not None:

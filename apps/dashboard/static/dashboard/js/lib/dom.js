@@ -88,22 +88,36 @@ export function setSafeHtml(el, html) {
   }
 }
 
+/**
+ * Once fetched, the symbols live in the page itself: icons that are drawn while the server is away must not be missing.
+ * Their ids get a prefix, since the page has elements named like them.
+ */
+let own = false;
+if (globalThis.document) {
+  fetch(ICONS)
+    .then((response) => response.text())
+    .then((source) => {
+      const sprite = document.adoptNode(new DOMParser().parseFromString(source, "image/svg+xml").documentElement);
+      for (const symbol of sprite.querySelectorAll("symbol")) symbol.id = `icon-${symbol.id}`;
+      sprite.setAttribute("class", "sr-only");
+      sprite.setAttribute("aria-hidden", "true");
+      document.body.append(sprite);
+      own = true;
+    })
+    .catch(() => {}); // then each icon fetches the file itself
+}
+
+const address = (name) => (own ? `#icon-${name}` : `${ICONS}#${name}`);
+
 /** @param {string} name a symbol of icons.svg */
 export function icon(name, className = "") {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", `icon ${className}`.trim());
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `${ICONS}#${name}`);
+  use.setAttribute("href", address(name));
   svg.append(use);
   return svg;
-}
-
-/** Point an icon made by `icon` at another symbol. */
-export function setIcon(svg, name) {
-  const use = svg.firstChild;
-  const href = `${ICONS}#${name}`;
-  if (use.getAttribute("href") !== href) use.setAttribute("href", href);
 }
 
 /**

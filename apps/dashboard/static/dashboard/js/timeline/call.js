@@ -73,7 +73,7 @@ export class ToolCall {
     if (!open) return;
     const { call } = this;
     this.args ??= this.body.appendChild(h("div.call-args"));
-    fill(this.args, "args", () => argsView(call));
+    fill(this.args, Boolean(call.diff), () => argsView(call.diff ? withoutChanges(call) : call));
     const output = call.status === "running" ? this.stream?.text ?? "" : call.result;
     if (output) {
       if (!this.terminal) {
@@ -95,6 +95,13 @@ function saidBy(call) {
   if (call.status === "running" || !call.result || call.kind === "edit" || call.kind === "read") return call.error && !call.result ? call.error.message : "";
   const lines = plain(call.result).trimEnd().split("\n");
   return lines[lines.length - 1].replace(/^[=\s-]+|[=\s-]+$/g, "").slice(0, 120);
+}
+
+/** Where the changes are drawn, the arguments that hold their text would say it twice; so would the path. */
+function withoutChanges(call) {
+  const paths = new Set(call.diff.files.map((file) => file.path));
+  const rest = Object.entries(call.args ?? {}).filter(([, value]) => typeof value !== "string" || (value.length <= 200 && !value.includes("\n") && !paths.has(value)));
+  return { args: Object.fromEntries(rest) };
 }
 
 /** The arguments in full; a command as it is typed, everything else as names and values. */

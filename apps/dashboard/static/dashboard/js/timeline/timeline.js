@@ -24,7 +24,8 @@ export class Timeline {
   #seen = 0; // the newest seq when this person was last at the end
   #readLine;
   #atEnd = true;
-  #heads = new Map();
+  #size = ""; // of the view and of what it holds, when this person was last put at the end
+  #touched = -Infinity; // when this person last did something that may scroll
 
   constructor(ctx, scroller, jump) {
     this.ctx = ctx;
@@ -39,6 +40,9 @@ export class Timeline {
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     jump.addEventListener("click", () => this.toEnd());
     document.addEventListener("visibilitychange", () => this.#looked());
+    for (const name of ["wheel", "touchmove", "pointerdown", "keydown"]) addEventListener(name, () => (this.#touched = performance.now()), { passive: true, capture: true });
+    // Who opens something at the end wants to read it, not to be carried on.
+    scroller.addEventListener("click", () => requestAnimationFrame(() => this.#settle()));
     // The composer grows, the keyboard opens: who was at the end stays there.
     new ResizeObserver(() => this.#atEnd && this.#pin()).observe(scroller);
   }
@@ -47,6 +51,8 @@ export class Timeline {
     const { state, live } = this.ctx;
     if (!state) return;
     const first = !this.drawn;
+    // All was read when the page opened: what comes now comes before this person's eyes and needs no line.
+    if (first && this.#readLine >= state.lastSeq) this.#readLine = 0;
     const anchor = this.#atEnd ? null : this.#anchor();
     const chapters = chaptersOf(state, { streams: live.streams, readSeq: this.#readLine, older: this.#older });
     keyed(this.list, chapters, (chapter) => chapter.key, (chapter) => this.#chapter(chapter), (el, chapter) => this.#fill(el, chapter));
@@ -76,6 +82,7 @@ export class Timeline {
     if (group && group !== el) group.view.toggle(true);
     const target = group && group !== el ? group.querySelector(selector) ?? group : el;
     target.scrollIntoView({ block: "center" });
+    this.#settle();
     target.focus({ preventScroll: true });
     target.classList.add("found");
     setTimeout(() => target.classList.remove("found"), 1600);
@@ -155,6 +162,11 @@ export class Timeline {
 
   #pin() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.#size = this.#measure();
+  }
+
+  #measure() {
+    return `${this.scroller.scrollHeight}/${this.scroller.clientHeight}`;
   }
 
   /** The first entry (or part of a run) that reaches into view, and how far from the top it stands. */
@@ -183,7 +195,13 @@ export class Timeline {
     }
   }
 
+  /** A banner or a growing composer also makes the view scroll: whoever was at the end and touched nothing stays there. */
   #scrolled() {
+    if (this.#atEnd && this.#size !== this.#measure() && performance.now() - this.#touched > 1000) this.#pin();
+    this.#settle();
+  }
+
+  #settle() {
     this.#atEnd = this.#isAtEnd();
     this.#count();
     if (this.#atEnd) this.#looked();

@@ -137,7 +137,7 @@ class ProjectEventBroadcaster:
     def _finish(self) -> None:
         """Send what waits before a command ends."""
         loop, thread = self._loop, self._thread
-        if loop is None or thread is None or not thread.is_alive():
+        if loop is None or loop.is_closed() or thread is None or not thread.is_alive():
             return
         with contextlib.suppress(Exception):
             asyncio.run_coroutine_threadsafe(self._flushed(), loop).result(timeout=3)

@@ -170,7 +170,7 @@ def test_a_blocked_socket_goes_on_by_polling_and_comes_back(
             socket.connect_to_server()  # type: ignore[attr-defined]
 
     sockets: list[object] = []
-    page.route_web_socket(re.compile(r".*/ws/.*"), gate)  # type: ignore[arg-type]
+    page.route_web_socket(re.compile(r".*/ws/.*"), gate)
     log_in(page, site.url(), "ada")
     guid = open_room(page, "Table formatter")
     record_events(page, guid)

@@ -29,6 +29,8 @@ export class TopBar {
     text(this.name, project.name);
     const [words, tone] = PROJECT[project.status] ?? [project.status, "hollow"];
     fill(this.status, project.status, () => [h(`span.dot.${tone}`), h("span", null, words)]);
+    const mine = document.querySelector(".side-projects [aria-current] .dot");
+    if (mine) mine.className = `dot ${tone}`;
     attr(this.status, "title", project.statusReason || null);
     attr(this.status, "data-status", project.status);
     const next = { draft: ["Start", "play", "inProgress"], paused: ["Resume", "play", "inProgress"], inProgress: ["Pause", "pause", "paused"], waitingUser: ["Pause", "pause", "paused"], failed: ["Start again", "play", "inProgress"] }[project.status];

@@ -224,6 +224,12 @@ SECTIONS: Final = (
                 minimum=1,
             ),
             Variable(
+                "AUTOCODE_UVLOOP",
+                Kind.FLAG,
+                default=False,
+                meaning="Run `serve` on uvloop instead of asyncio's own loop.",
+            ),
+            Variable(
                 "AUTOCODE_DRAIN_S",
                 Kind.NUMBER,
                 default=10.0,

@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 
 import jwt
+from django.db import InterfaceError, OperationalError
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
@@ -35,8 +36,9 @@ def refresh_for(user: User) -> RefreshToken:
 def user_from_token(token: str) -> Identity:
     """Return who the access token stands for.
 
-    Raises ``TokenExpired`` for one that was good once, ``NotAuthenticated`` for every other fault, whatever it is: a
-    signed token may hold claims of any type, and none of them may become an error of ours.
+    Raises ``TokenExpired`` for one that was good once, ``NotAuthenticated`` for every other fault of the token, whatever
+    it is: a signed token may hold claims of any type, and none of them may become an error of ours. A database that does
+    not answer raises its own error.
     """
     if len(token) > LONGEST:
         raise NotAuthenticated("This is not a token.")
@@ -50,6 +52,8 @@ def user_from_token(token: str) -> Identity:
         if _expired(token):
             raise TokenExpired from error
         raise NotAuthenticated("The token is not valid.") from error
+    except (OperationalError, InterfaceError):
+        raise  # an outage is no fault of the token: the client must come back, not give up
     except Exception as error:
         logger.info("a signed token has odd claims: %s", type(error).__name__)
         raise NotAuthenticated("The token is not valid.") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -116,6 +116,10 @@ def fold_text(text: str, piece: Piece) -> str:
     return text[: piece.offset] + piece.text
 
 
+MOST_KEPT: Final = 1_024
+"""Open streams and values of one project; more are only made by a server that never ends what it begins."""
+
+
 class Kept:
     """What late joiners need: the text so far of every open stream and the newest value of every key.
 
@@ -128,11 +132,22 @@ class Kept:
     def __bool__(self) -> bool:
         return bool(self._pieces)
 
+    def knows(self, piece: Piece) -> bool:
+        """Tell whether ``piece`` says nothing new: a text so far, or a value, that everybody here was given before."""
+        before = self._pieces.get(piece.key)
+        if before is None or piece.shape in {Shape.LINES, Shape.MEMBERS}:
+            return False
+        if piece.shape is Shape.LATEST:
+            return piece.data == before.data
+        return piece.offset == 0 and bool(piece.text) and before.text.startswith(piece.text)
+
     def add(self, piece: Piece) -> None:
-        """Take a piece that was sent."""
+        """Take a piece that was sent. Beyond ``MOST_KEPT`` keys the oldest is forgotten."""
         if piece.shape in {Shape.LINES, Shape.MEMBERS}:
             return
         before = self._pieces.get(piece.key)
+        if before is None and len(self._pieces) >= MOST_KEPT:
+            del self._pieces[next(iter(self._pieces))]
         if piece.shape is Shape.LATEST or piece.offset == 0:
             self._pieces[piece.key] = piece
         elif before is not None:

@@ -273,6 +273,8 @@ class Room:
             return
         if piece.shape is Shape.MEMBERS:
             self.members.apply(piece.data)
+        if self.kept.knows(piece):
+            return  # another process opened the room and asked for the texts so far
         self.kept.add(piece)
         frame, topic = of_piece(self.guid, piece), event_type(piece.type).topic
         for viewer in list(self.viewers):

@@ -387,3 +387,33 @@ async def test_a_handler_that_fails_is_answered_with_internal_and_the_connection
     assert (await tab.command("ping"))["type"] == "pong"
     await tab.leave()
     await until(lambda: not any(room.viewers for room in manager.rooms.values()))
+
+
+async def test_a_login_that_cannot_be_checked_is_closed_with_4201(manager, ada, browsers, monkeypatch):
+    from apps.realtime import service
+
+    def away(token: str) -> Any:
+        raise OSError("no route to the database")
+
+    monkeypatch.setattr(service, "user_from_token", away)
+    tab = await browsers(ada)
+    assert await tab.closed() == CloseCode.OVERLOADED
+    words = await last_words(tab)
+    assert (words["code"], words["retryable"]) == ("unavailable", True)
+    assert words["retryAfterMs"] > 0
+
+
+async def test_a_room_that_cannot_begin_anew_is_closed_with_4103(manager, project, ada, browsers, monkeypatch):
+    from apps.core.errors import Unavailable
+    from apps.projects.models import Project
+    from apps.realtime.recovery import Recovery
+
+    tab = await browsers(ada)
+    await tab.join(project)
+
+    async def away(*_: Any) -> Any:
+        raise Unavailable
+
+    monkeypatch.setattr(Recovery, "fresh", away)
+    await do(Project.objects.filter(pk=project.pk).update, epoch="another-log")
+    assert await tab.closed() == CloseCode.POSITION_LOST

@@ -13,7 +13,7 @@ from apps.core.events import EventClass
 from apps.projects.events import RunText
 from apps.projects.records import Ephemeral
 from apps.realtime.close_codes import MEANINGS, Advice, CloseCode, advice
-from apps.realtime.coalescing import Kept, Piece, Shape, fold_text, merge, merge_all
+from apps.realtime.coalescing import MOST_KEPT, Kept, Piece, Shape, fold_text, merge, merge_all
 from apps.realtime.cursor import AHEAD, Cursor
 from apps.realtime.frames import of_piece
 from apps.realtime.limits import Buckets, Strikes, TokenBucket
@@ -187,6 +187,32 @@ def test_what_viewers_and_latecomers_see_is_the_whole_text(deltas: list[str], di
     for piece in merger.flush():
         seen = fold_text(seen, piece)
     assert seen == "".join(deltas)
+
+
+def test_a_text_so_far_that_everybody_has_is_not_news() -> None:
+    def piece(delta: str, offset: int) -> Piece:
+        data = {"runId": "r", "messageId": "m", "delta": delta, "offset": offset}
+        return Piece(type="message", key="message:r:m", shape=Shape.TEXT, data=data, at=AT)
+
+    kept = Kept()
+    assert not kept.knows(piece("Hello", 0))
+    kept.add(piece("Hello", 0))
+    kept.add(piece(" you", 5))
+    assert kept.knows(piece("Hello", 0))
+    assert kept.knows(piece("Hello you", 0))
+    assert not kept.knows(piece("Hello you there", 0)), "more than is known"
+    assert not kept.knows(piece("Begun anew", 0))
+    assert not kept.knows(piece(" there", 9)), "what follows is always news"
+
+
+def test_streams_that_never_end_are_forgotten_from_the_oldest() -> None:
+    kept = Kept()
+    for number in range(MOST_KEPT + 3):
+        data = {"runId": "r", "toolCallId": f"c{number}", "delta": "x", "offset": 0}
+        kept.add(Piece(type="tool_output", key=f"tool_output:r:c{number}", shape=Shape.TEXT, data=data, at=AT))
+    assert len(kept.pieces()) == MOST_KEPT
+    assert kept.text("tool_output:r:c2") == ""
+    assert kept.text(f"tool_output:r:c{MOST_KEPT + 2}") == "x"
 
 
 def test_a_stream_without_end_takes_bounded_memory_and_bounded_frames() -> None:

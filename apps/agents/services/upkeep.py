@@ -11,7 +11,9 @@ from apps.agents.services.feedback import FeedbackService
 from apps.core import clock
 from apps.core.actor import SYSTEM
 from apps.projects.models import FileLock
+from apps.projects.services.commands import forget_old_receipts
 from apps.projects.services.locks import FileLockService
+from apps.projects.services.retention import prune_due
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +41,11 @@ def run_once() -> int:
 
 
 def prune() -> int:
-    """Remove old receipts, settled promises and old dead letters, a bounded number at once; return how many."""
+    """Remove what is kept for a time only: receipts, settled promises, dead letters (a bounded number at once), and
+    log events beyond retention. Return how many.
+    """
     before, letters_before = clock.now() - KEPT, clock.now() - LETTERS_KEPT
-    gone = 0
+    gone = forget_old_receipts() + prune_due()
     for rows in (
         InboxReceipt.objects.filter(at__lt=before),
         OutboxMessage.objects.filter(settled_at__lt=before, state__in=["acked", "dropped"]),

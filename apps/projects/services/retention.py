@@ -6,7 +6,7 @@ import datetime as dt
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import F, Max
 
 from apps.core import clock
 from apps.core.actor import SYSTEM
@@ -33,6 +33,15 @@ def prune_project(guid: UUID | str) -> int:
         Project.objects.filter(pk=project.pk).update(first_seq=last_gone + 1)
         project.first_seq = last_gone + 1
         return gone
+
+
+def prune_due() -> int:
+    """Prune the projects whose log is too long or too old; return how many events went. Cheap when there are none."""
+    oldest_moment = clock.now() - dt.timedelta(days=settings.AUTOCODE_LOG_DAYS)
+    too_long = Project.objects.filter(last_seq__gte=F("first_seq") + settings.AUTOCODE_LOG_EVENTS)
+    too_old = ProjectEvent.objects.filter(seq=F("project__first_seq"), at__lt=oldest_moment)
+    due = {*too_long.values_list("guid", flat=True), *too_old.values_list("project__guid", flat=True)}
+    return sum(prune_project(guid) for guid in due)
 
 
 def prune_all() -> int:

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         self._serve(list(options["arguments"]))
 
     def _serve(self, arguments: list[str]) -> None:
-        if getattr(settings, "AUTOCODE_UVLOOP", False):
+        if settings.AUTOCODE_UVLOOP:
             # Before Daphne is imported: its module makes the loop.
             try:
                 import uvloop

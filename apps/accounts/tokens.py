@@ -36,9 +36,8 @@ def refresh_for(user: User) -> RefreshToken:
 def user_from_token(token: str) -> Identity:
     """Return who the access token stands for.
 
-    Raises ``TokenExpired`` for one that was good once, ``NotAuthenticated`` for every other fault of the token, whatever
-    it is: a signed token may hold claims of any type, and none of them may become an error of ours. A database that does
-    not answer raises its own error.
+    Raises ``TokenExpired`` for one that was good once, ``NotAuthenticated`` for every other fault of the token, because
+    a signed token may hold claims of any type. A database that does not answer raises its own error.
     """
     if len(token) > LONGEST:
         raise NotAuthenticated("This is not a token.")

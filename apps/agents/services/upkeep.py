@@ -41,8 +41,9 @@ def run_once() -> int:
 
 
 def prune() -> int:
-    """Remove what is kept for a time only: receipts, settled promises, dead letters (a bounded number at once), and
-    log events beyond retention. Return how many.
+    """Remove what is kept for a time only; return how many rows.
+
+    Receipts, settled promises and dead letters go a bounded number at once; log events as retention says.
     """
     before, letters_before = clock.now() - KEPT, clock.now() - LETTERS_KEPT
     gone = forget_old_receipts() + prune_due()

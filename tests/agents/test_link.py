@@ -229,6 +229,24 @@ async def test_a_run_arrives_in_order_and_repeats_change_nothing(server, project
     assert await db(InboxReceipt.objects.count) == len(story)
 
 
+async def test_a_streamed_text_and_its_runs_end_may_arrive_together(server, project):
+    text = {"messageId": "m", "runId": "r", "agentId": "coder"}
+    async with linked(server):
+        await server.connected()
+        await server.tell("run_started", project.guid, {"runId": "r", "agentId": "coder"})
+        done = server.message("done", project.guid, {"runId": "r", "status": "completed"})
+        await server.send(
+            server.message("message", project.guid, text | {"delta": "half"}, id=None),
+            server.message("message", project.guid, text | {"op": "end", "content": "the whole text"}),
+            done,
+        )
+        answer = await server.answer(done["id"])
+    assert answer["type"] == "ack"
+    assert await db(lambda: Message.objects.get(key="m").content) == "the whole text"
+    assert await db(lambda: Run.objects.get().status) == "completed"
+    assert await db(DeadLetter.objects.count) == 0
+
+
 async def test_the_end_of_a_run_closes_what_is_open(server, project):
     pieces = []
     ephemeral_emitted.connect(lambda news, **_: pieces.append(news), weak=False, dispatch_uid="pieces")

@@ -22,6 +22,7 @@ from apps.core import clock
 from apps.core.actor import AGENTS_SERVER
 from apps.core.errors import InvalidField, UnknownType
 from apps.projects import events as p
+from apps.projects.models import Message
 from apps.projects.services.locks import FileLockService, Held
 from apps.projects.services.log import ProjectLog
 from apps.projects.services.logs import LogService
@@ -188,7 +189,16 @@ def _usage(log: ProjectLog, message: m.Usage, texts: OpenTexts) -> None:
 
 def _done(log: ProjectLog, message: m.Done, texts: OpenTexts) -> None:
     guid = _guid(log)
-    for text in texts.of(guid, message.run_id):
+    written = texts.of(guid, message.run_id)
+    # A text whose end came in this very transaction is still among the open ones, but needs no other end.
+    finished = set(
+        Message.objects.filter(project=log.project, key__in=[text.message_id for text in written]).values_list(
+            "key", flat=True
+        )
+    )
+    for text in written:
+        if text.message_id in finished:
+            continue
         _finish(log, text.kind, message.run_id, text.agent_id, text.message_id, content=text.content)
     usage = _usage_of(message.usage) if message.usage else None
     RunService(US).finish(guid=guid, usage=usage, **_fields(message, "usage"))

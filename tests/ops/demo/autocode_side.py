@@ -66,6 +66,11 @@ class Process:
         self._process.kill()
         await self._process.wait()
 
+    async def ended(self) -> int:
+        """Return the exit code of a process that ends by itself."""
+        assert self._process is not None
+        return await asyncio.wait_for(self._process.wait(), 10)
+
     async def stop(self) -> int:
         """SIGTERM; return the exit code."""
         assert self._process is not None

@@ -189,7 +189,7 @@ async def test_a_second_server_on_the_same_data_is_refused(side):
     second = type(side.process)(side.process.data)
     with pytest.raises(AssertionError):
         await second.start()
-    assert await second.stop() == 1
+    assert await second.ended() == 1
 
 
 def sync(side, runs=(), approvals=()):

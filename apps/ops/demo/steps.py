@@ -18,6 +18,12 @@ REPAIR_ROUNDS = 6
 """How often an agent changes and reruns before it says that it cannot."""
 
 
+COLLEAGUE_S = 300.0
+"""How long an agent waits for another one's file."""
+LOOK_S = 0.1
+"""Between two looks at that file."""
+
+
 class Step:
     """One step of a task. Raises ``ToolFailed`` or ``CannotDo`` when the task cannot go on."""
 
@@ -123,6 +129,24 @@ class Edit(Step):
 
     async def perform(self, run: Run) -> None:
         await tools.edit(run, self.path, self.old, self.new)
+
+
+@dataclass(frozen=True)
+class Await(Step):
+    """Wait until a colleague has written ``text`` into a file.
+
+    Their work may be interrupted and begun again, so that holding the file is no proof of it. After ``COLLEAGUE_S`` the
+    next step finds out what is missing.
+    """
+
+    path: str
+    text: str
+
+    async def perform(self, run: Run) -> None:
+        for _ in range(int(COLLEAGUE_S / LOOK_S)):
+            if self.text in run.site.workspace.read_or_empty(self.path):
+                return
+            await asyncio.sleep(LOOK_S)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from apps.ops.demo.briefs.shape import Brief, PlannedTask, Repair
 from apps.ops.demo.opening import OpenTasks
 from apps.ops.demo.steps import (
     Ask,
+    Await,
     Edit,
     Execute,
     Hold,
@@ -81,6 +82,7 @@ _CLI = PlannedTask(
         Write("mdtable/cli.py", "table/cli.py"),
         Mail("coder-1", "Signature?", "I call `format_table(text, limit)` — is that what you write?", "query"),
         Write("mdtable/__main__.py", "table/main.py"),
+        Await("mdtable/__init__.py", '__all__ = ["format_table"]'),
         Edit("mdtable/__init__.py", '__all__ = ["format_table"]', '__all__ = ["format_table"]\n__version__ = "1.0.0"'),
         Ask(
             "How long may a cell get before it is shortened? "

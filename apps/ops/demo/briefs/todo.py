@@ -6,6 +6,7 @@ from apps.ops.demo.approvals import PublishPlan
 from apps.ops.demo.briefs.shape import Brief, PlannedTask, Repair
 from apps.ops.demo.opening import OpenTasks
 from apps.ops.demo.steps import (
+    Await,
     Edit,
     Execute,
     Hold,
@@ -71,6 +72,7 @@ _API = PlannedTask(
         Think("Two routes: the collection and one thing. Errors are exceptions with a status, so routes stay short."),
         Write("todo/api.py", "todo/api.py"),
         Mail("coder-1", "What does get() do?", "For a number that does not exist: None or an exception?", "query"),
+        Await("todo/__init__.py", '__all__ = ["application"]'),
         Edit("todo/__init__.py", '__all__ = ["application"]', '__all__ = ["application"]\n__version__ = "1.0.0"'),
         Write("todo/__main__.py", "todo/main.py"),
         Execute("python -B -m todo --demo", save="demo"),

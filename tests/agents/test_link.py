@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from apps.agents import events as a
 from apps.agents.models import Agent, DeadLetter, Feedback, InboxReceipt, OutboxMessage, Run
 from apps.agents.selectors.link import link_figures, link_view
+from apps.agents.services import lease, relay
 from apps.agents.services.chat import ChatService
 from apps.agents.services.dead_letters import retry
 from apps.agents.services.feedback import FeedbackService
@@ -20,7 +21,7 @@ from apps.agents.services.runs import RunService
 from apps.core.actor import AGENTS_SERVER
 from apps.projects.models import Message, ProjectEvent
 from apps.projects.services.tasks import TaskService
-from apps.projects.signals import ephemeral_emitted
+from apps.projects.signals import ephemeral_emitted, event_committed
 from tests.agents.conftest import db, linked
 from tests.support.factories import a_project, owner_of
 
@@ -455,6 +456,44 @@ async def test_news_before_the_welcome_waits_for_it(server, project):
         await server.answer(early["id"])
     receipt = await db(InboxReceipt.objects.get)
     assert receipt.server == "late/one"
+
+
+async def test_what_a_killed_holder_had_on_its_way_is_sent_again(server, project):
+    def killed():
+        held = lease.acquire("killed", ttl_s=0)
+        assert held is not None
+        return relay.take(held.epoch, limit=1)[0].key
+
+    key = await db(killed)
+    async with linked(server):
+        await settled(server)
+    assert [frame["id"] for frame in server.commands()] == [key]
+
+
+async def test_unstored_news_never_overtakes_what_came_before_or_falls_behind_what_comes_after(server, project):
+    told = []
+    ephemeral_emitted.connect(lambda news, **_: told.append(news.payload), weak=False, dispatch_uid="told")
+    event_committed.connect(
+        lambda events, **_: told.extend(e.type for e in events if e.type == "agent_status_update"),
+        weak=False,
+        dispatch_uid="told",
+    )
+    try:
+        async with linked(server):
+            await server.connected()
+            batch = [
+                server.message("agent_status_update", project.guid, {"agentId": "x", "status": status, "progress": 0.5})
+                for status in ("running", "running", "idle")
+            ]
+            await server.send(*batch)
+            await server.answer(batch[-1]["id"])
+    finally:
+        ephemeral_emitted.disconnect(dispatch_uid="told")
+        event_committed.disconnect(dispatch_uid="told")
+    order = [
+        "news" if isinstance(one, a.AgentStatusUpdate) else one for one in told if not isinstance(one, a.AgentsLink)
+    ]
+    assert order == ["agent_status_update", "news", "agent_status_update"]
 
 
 # --- chaos ------------------------------------------------------------------------------------------------------

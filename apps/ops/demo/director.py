@@ -137,6 +137,8 @@ class Director:
                 if everybody or hit or worker.agent_id == command.agent_id:
                     if everybody or isinstance(worker.job, TaskDoc):
                         doc.agents[worker.agent_id].held = True
+                    if isinstance(worker.job, ChatDoc):
+                        chat.forget(self.site, worker.job)  # else it would be answered again
                     worker.stop(reason, hard=command.mode == "hard")
         self.wake()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from apps.agents.link import messages as m
 from apps.ops.demo import shaping, tools
 from apps.ops.demo.briefs.shape import Repair, template
-from apps.ops.demo.run import CannotDo, Run
+from apps.ops.demo.run import CannotDo, Run, RunStopped
 from apps.ops.demo.state import QuestionDoc
 from apps.ops.demo.workspace import Outcome
 
@@ -20,7 +20,7 @@ REPAIR_ROUNDS = 6
 
 COLLEAGUE_S = 300.0
 """How long an agent waits for another one's file."""
-LOOK_S = 0.1
+LOOK_S = 0.02
 """Between two looks at that file."""
 
 
@@ -133,20 +133,36 @@ class Edit(Step):
 
 @dataclass(frozen=True)
 class Await(Step):
-    """Wait until a colleague has written ``text`` into a file.
+    """Wait until a colleague, at the task ``task``, has written ``text`` into a file.
 
-    Their work may be interrupted and begun again, so that holding the file is no proof of it. After ``COLLEAGUE_S`` the
-    next step finds out what is missing.
+    Their work may be interrupted and begun again, so that holding the file is no proof of it. When a person has stopped
+    the colleague, this task waits for the whole of theirs instead of keeping its agent. After ``COLLEAGUE_S`` the next
+    step finds out what is missing.
     """
 
     path: str
     text: str
+    task: str
 
     async def perform(self, run: Run) -> None:
         for _ in range(int(COLLEAGUE_S / LOOK_S)):
             if self.text in run.site.workspace.read_or_empty(self.path):
                 return
+            await run.safe_point()
+            self._give_way(run)
             await asyncio.sleep(LOOK_S)
+
+    def _give_way(self, run: Run) -> None:
+        doc = run.room.doc
+        theirs = doc.tasks.get(self.task)
+        if run.task is None or theirs is None or not doc.agents[theirs.agent_id].held:
+            return
+        with run.room.change():
+            if self.task not in run.task.depends_on:
+                run.task.depends_on.append(self.task)
+                changes = m.TaskChanges(depends_on=run.task.depends_on)
+                run.room.emit(m.TaskUpdated(task_id=run.task.task_id, changes=changes))
+        raise RunStopped(f"waits for “{theirs.title}”")
 
 
 @dataclass(frozen=True)

@@ -134,14 +134,9 @@ class Worker:
     # --- jobs ---------------------------------------------------------------------------------------------------
 
     async def _chat(self, item: ChatDoc) -> None:
-        try:
-            async with self.director.chat_run(self.agent_id, item) as run:
-                self.run = run
-                await chat.answer(run, item)
-        except asyncio.CancelledError:
-            if self.run is not None and self.run.doc.stop_reason:
-                chat.forget(self.site, item)  # stopped by a person: not to be answered again
-            raise
+        async with self.director.chat_run(self.agent_id, item) as run:
+            self.run = run
+            await chat.answer(run, item)
 
     async def _feedback(self, item: FeedbackDoc) -> None:
         trigger = a.Trigger(kind="feedback", id=item.feedback_id)

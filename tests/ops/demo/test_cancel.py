@@ -97,3 +97,16 @@ async def test_a_project_that_people_pause_stops_and_goes_on(start):
     await side.project(BUG, status="inProgress")
     await side.finished()
     side.consistent()
+
+
+async def test_who_needs_a_stopped_colleagues_file_waits_for_their_task(start):
+    side = await start(speed=60)
+    await side.project(TABLE)
+    run = await side.the("run_started", taskId="core")
+    await side.cancel("hard", runId=run["runId"])
+    await side.the("project_status_change", status="paused")
+    assert side.board["cli"]["status"] == "todo"
+    assert side.all("task_updated", taskId="cli")[0]["changes"]["dependsOn"] == ["core"]
+    await side.chat("continue")
+    await side.approve_all()
+    side.consistent()

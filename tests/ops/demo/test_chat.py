@@ -122,3 +122,15 @@ async def test_a_project_that_was_never_started_is_answered_too(side):
     end, _ = await answer(side, "hello")
     assert "Hello anna" in end["content"]
     assert "not been started" in end["content"]
+
+
+async def test_an_answer_that_was_interrupted_is_given_later(start):
+    side = await start(speed=15)
+    await side.project(BUG)
+    await side.the("task_created")
+    first = await side.chat("help", agentId="coder-2")
+    await side.until(lambda: [x for x in side.streamed if x["data"].get("replyToId") == first])
+    second = await side.chat("status", agentId="coder-2", onBusy="interrupt")
+    await side.the("message", replyToId=second)
+    await side.the("message", replyToId=first)
+    side.consistent()

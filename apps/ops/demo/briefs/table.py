@@ -81,9 +81,9 @@ _CLI = PlannedTask(
         Think("The command reads a file or standard input. `--check` makes it useful in a pre-commit hook."),
         Write("mdtable/cli.py", "table/cli.py"),
         Mail("coder-1", "Signature?", "I call `format_table(text, limit)` — is that what you write?", "query"),
-        Write("mdtable/__main__.py", "table/main.py"),
-        Await("mdtable/__init__.py", '__all__ = ["format_table"]'),
+        Await("mdtable/__init__.py", '__all__ = ["format_table"]', task="core"),
         Edit("mdtable/__init__.py", '__all__ = ["format_table"]', '__all__ = ["format_table"]\n__version__ = "1.0.0"'),
+        Write("mdtable/__main__.py", "table/main.py"),
         Ask(
             "How long may a cell get before it is shortened? "
             "I take **40** characters unless you reply with another number.",

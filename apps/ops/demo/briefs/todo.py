@@ -72,7 +72,7 @@ _API = PlannedTask(
         Think("Two routes: the collection and one thing. Errors are exceptions with a status, so routes stay short."),
         Write("todo/api.py", "todo/api.py"),
         Mail("coder-1", "What does get() do?", "For a number that does not exist: None or an exception?", "query"),
-        Await("todo/__init__.py", '__all__ = ["application"]'),
+        Await("todo/__init__.py", '__all__ = ["application"]', task="model"),
         Edit("todo/__init__.py", '__all__ = ["application"]', '__all__ = ["application"]\n__version__ = "1.0.0"'),
         Write("todo/__main__.py", "todo/main.py"),
         Execute("python -B -m todo --demo", save="demo"),

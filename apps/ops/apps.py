@@ -11,9 +11,13 @@ class OpsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the parts of readiness and the system checks."""
-        from apps.ops import checks  # noqa: F401 - registers itself
+        from apps.ops import (
+            checks,  # noqa: F401 - registers itself
+            receivers,
+        )
         from apps.ops.health import register_checks
         from apps.ops.metrics import register_collectors
 
+        receivers.connect()
         register_checks()
         register_collectors()

@@ -12,7 +12,7 @@ from apps.accounts.services import AccountService, Person
 from apps.core.actor import SYSTEM, Actor
 from apps.projects.events import ProjectStatus
 from apps.projects.permissions import Role
-from apps.projects.selectors.projects import existing_guids
+from apps.projects.selectors.projects import existing_guids, status_of
 from apps.projects.services.members import MembershipService
 from apps.projects.services.projects import ProjectService
 
@@ -29,7 +29,10 @@ MEMBERS: Final = {"bob": Role.CONTRIBUTOR, "cleo": Role.APPROVER, "eve": Role.VI
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A project of the demo. With ``start`` the agents begin at once; the others wait for a person to start them."""
+    """A project of the demo. With ``start`` the agents begin when its room is first opened.
+
+    Whoever comes sees the story from its beginning; the others wait for a person to start them.
+    """
 
     slug: str
     name: str
@@ -85,11 +88,20 @@ def seed(password: str) -> list[str]:
     return made
 
 
+def begins_when_opened(guid: str) -> bool:
+    """Tell whether this is a project of the demo that starts with its first visitor."""
+    return any(sample.start and str(sample.guid) == guid for sample in SAMPLES)
+
+
+def begin(guid: str) -> None:
+    """Let the agents begin, unless the project was started before."""
+    if status_of(guid) == ProjectStatus.DRAFT.value:
+        ProjectService(SYSTEM).set_status(guid=guid, status=ProjectStatus.IN_PROGRESS)
+
+
 def _make(sample: Sample, owner: Actor) -> None:
     projects, members = ProjectService(owner), MembershipService(owner)
     with transaction.atomic():
         projects.create(name=sample.name, description=sample.description, brief=sample.brief, guid=sample.guid)
         for username, role in MEMBERS.items():
             members.add(guid=sample.guid, username=username, role=role)
-        if sample.start:
-            projects.set_status(guid=sample.guid, status=ProjectStatus.IN_PROGRESS)

@@ -1,4 +1,4 @@
-"""The four signals of the whole codebase, used only at the seam between what happens and who is told.
+"""The five signals of the whole codebase, used only at the seam between what happens and who is told.
 
 ``event_recorded``     inside the transaction; arguments ``log`` (the open ``ProjectLog``) and ``event``
 (``LoggedEvent``). A receiver
@@ -11,6 +11,8 @@
 ``ephemeral_emitted``  at once, nothing is stored; argument ``news`` (``Ephemeral``).
 ``access_changed``     after the commit: argument ``change`` (``AccessChange``): somebody's rights or session ended or
 changed.
+``room_opened``        somebody looks at a project that nobody in this process looked at; argument ``guid``. In the
+                       event loop, so a receiver returns at once. Sent robustly.
 """
 
 from django.dispatch import Signal
@@ -19,3 +21,4 @@ event_recorded = Signal()
 event_committed = Signal()
 ephemeral_emitted = Signal()
 access_changed = Signal()
+room_opened = Signal()

@@ -18,6 +18,7 @@ from apps.core.ids import new_id
 from apps.projects.aio import in_thread
 from apps.projects.selectors.access import Access
 from apps.projects.selectors.events import positions
+from apps.projects.signals import room_opened
 from apps.realtime import draining, metrics, ports
 from apps.realtime.config import Config, config
 from apps.realtime.layer import Ear
@@ -193,6 +194,7 @@ class WebSocketManager:
         await self.presence.load(room)
         ports.publisher.wanted(access.guid)
         metrics.ROOMS.set(len(self.rooms))
+        room_opened.send_robust(sender=WebSocketManager, guid=access.guid)
         return room
 
     async def _check_positions(self) -> None:

@@ -12,7 +12,8 @@ from apps.accounts.models import User
 from apps.core import clock
 from apps.core.actor import SYSTEM
 from apps.ops import checks
-from apps.ops.seeding import SAMPLES, seed
+from apps.ops.seeding import SAMPLES, begin, begins_when_opened, seed
+from apps.projects.events import ProjectStatus
 from apps.projects.models import CommandReceipt, Membership, Project, ProjectEvent
 from apps.projects.services.projects import ProjectService
 from tests.support.factories import a_person, a_project
@@ -25,7 +26,7 @@ def test_the_demo_is_seeded_once(settings, django_assert_num_queries):
     call_command("seed_demo", stdout=(said := StringIO()))
     assert "To-do API" in said.getvalue()
     assert {p.name: p.status for p in Project.objects.all()} == {
-        "To-do API": "inProgress",
+        "To-do API": "draft",
         "Table formatter": "draft",
         "Bug 118": "draft",
     }
@@ -48,6 +49,19 @@ def test_what_people_changed_stays(settings):
     project.refresh_from_db()
     assert project.name == "Mine now"
     assert not Membership.objects.filter(project=project, user__username="bob").exists()
+
+
+@pytest.mark.django_db
+def test_the_demo_begins_when_its_room_is_opened_and_only_once():
+    seed("a-password")
+    todo, table = (str(sample.guid) for sample in SAMPLES[:2])
+    assert begins_when_opened(todo)
+    assert not begins_when_opened(table)
+    begin(todo)
+    assert Project.objects.get(guid=todo).status == "inProgress"
+    ProjectService(SYSTEM).set_status(guid=todo, status=ProjectStatus.PAUSED)
+    begin(todo)
+    assert Project.objects.get(guid=todo).status == "paused"
 
 
 @pytest.mark.django_db

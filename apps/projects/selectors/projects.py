@@ -64,3 +64,8 @@ def active_guids() -> list[str]:
 def existing_guids(guids: Collection[UUID]) -> set[UUID]:
     """Return those of ``guids`` that are projects. One query."""
     return set(Project.objects.filter(guid__in=guids).values_list("guid", flat=True))
+
+
+def status_of(guid: UUID | str) -> str | None:
+    """Return the project's status, or None when there is no such project. One query."""
+    return Project.objects.filter(guid=guid).values_list("status", flat=True).first()

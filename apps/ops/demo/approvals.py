@@ -157,7 +157,7 @@ async def wait_for(run: Run, approval: ApprovalDoc) -> None:
         return
     with run.room.change():
         run.doc.waiting = True
-        run.room.agent_status(run.agent_id, "waiting", "waiting for a decision", run.doc.task_id)
+        run.room.agent_status(run.agent_id, "waiting", "asked before going on", run.doc.task_id)
     plans.update_stages(run.site)
     try:
         while not _decided(approval):

@@ -352,7 +352,7 @@ def end_run(room: Room, run: RunDoc, status: a.RunStatus, stop_reason: str, erro
         if not others:
             room.agent_status(run.agent_id, "paused" if doc.agents[run.agent_id].held else "idle")
         elif any(other.waiting for other in others):
-            room.agent_status(run.agent_id, "waiting", "waiting for a decision", others[0].task_id)
+            room.agent_status(run.agent_id, "waiting", "asked before going on", others[0].task_id)
 
 
 def close_left_open(room: Room, run: RunDoc) -> None:

@@ -11,8 +11,7 @@ from uuid import UUID
 from django.urls import reverse
 from django.utils.functional import Promise
 
-from apps.agents.events import AgentStatus
-from apps.agents.selectors.work import agents_of, approvals_waiting_for
+from apps.agents.selectors.work import agents_at_work, approvals_waiting_for
 from apps.dashboard.words import PROJECT, STAGE
 from apps.projects.events import ProjectStatus, StageStatus
 from apps.projects.selectors.projects import projects_for
@@ -54,7 +53,9 @@ class Card:
 def cards_for(user_id: UUID | str) -> list[Card]:
     """Return the person's projects: those where something waits for them first, then the most recently changed."""
     waiting = Counter(one.guid for one in approvals_waiting_for(user_id))
-    cards = [_card(found, waiting) for found in projects_for(user_id)]
+    mine = projects_for(user_id)
+    at_work = agents_at_work([one.project.guid for one in mine if ProjectStatus(one.project.status) not in QUIET])
+    cards = [_card(found, waiting, at_work) for found in mine]
     return sorted(cards, key=lambda card: (card.status == ProjectStatus.ARCHIVED, card.needs == 0))
 
 
@@ -74,11 +75,10 @@ def side_list(user_id: UUID | str) -> list[dict[str, Any]]:
     ]
 
 
-def _card(found: Any, waiting: Counter[str]) -> Card:
+def _card(found: Any, waiting: Counter[str], at_work: Counter[UUID]) -> Card:
     project = found.project
     guid, status = str(project.guid), ProjectStatus(project.status)
     words, tone = PROJECT[status]
-    at_work = 0 if status in QUIET else agents_of(guid).filter(status=AgentStatus.RUNNING.value).count()
     return Card(
         guid=guid,
         name=project.name,
@@ -89,7 +89,7 @@ def _card(found: Any, waiting: Counter[str]) -> Card:
         tone=tone,
         stages=[_step(stage) for stage in found.stages],
         needs=waiting[guid],
-        agents=at_work,
+        agents=at_work[project.guid],
         unread=str(found.unread) if found.unread <= SHOWN_UNREAD else f"{SHOWN_UNREAD}+",
         changed=project.updated_at,
     )

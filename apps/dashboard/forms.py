@@ -1,4 +1,4 @@
-"""The form of a new project, and briefs to start from."""
+"""What a project is called and what it is for, as a form; and briefs to start from."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from django.utils.translation import gettext_lazy as _
 from apps.projects.services.projects import BRIEF, DESCRIPTION, NAME
 
 
-class NewProject(forms.Form):
-    """What a project begins with. Lengths are the service's."""
+class ProjectForm(forms.Form):
+    """What a project is. Lengths are the service's."""
 
     name = forms.CharField(
         max_length=NAME,
         error_messages={"required": _("Give it a name.")},
-        widget=forms.TextInput(attrs={"class": "input", "autofocus": True, "autocomplete": "off"}),
+        widget=forms.TextInput(attrs={"class": "input", "autocomplete": "off"}),
     )
     description = forms.CharField(
         max_length=DESCRIPTION,
@@ -26,6 +26,11 @@ class NewProject(forms.Form):
         error_messages={"required": _("Say what the agents should build.")},
         widget=forms.Textarea(attrs={"class": "input", "rows": 10}),
     )
+
+
+class NewProject(ProjectForm):
+    """What a project begins with."""
+
     start = forms.BooleanField(required=False, initial=True)
 
 

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("projects/new/", views.new, name="new"),
     path("projects/<uuid:guid>/", views.room, name="room"),
+    path("projects/<uuid:guid>/about/", views.project, name="project"),
     path("projects/<uuid:guid>/members/", views.members, name="members"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

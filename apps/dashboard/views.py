@@ -16,9 +16,11 @@ from apps.agents.selectors.snapshot import room_snapshot
 from apps.core.errors import AutoCodeError, NotFound
 from apps.core.events import to_builtins
 from apps.dashboard.cards import cards_for, side_list
-from apps.dashboard.forms import EXAMPLES, NewProject
+from apps.dashboard.forms import EXAMPLES, NewProject, ProjectForm
+from apps.projects.events import ProjectStatus
 from apps.projects.permissions import Role, may, permissions_of
 from apps.projects.selectors.access import Access, access_to
+from apps.projects.selectors.projects import project_of
 from apps.projects.services.projects import ProjectService
 
 ROOM_SHEETS = (
@@ -83,6 +85,60 @@ def new(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(reverse("dashboard:room", kwargs={"guid": project.guid}))
     context = {"form": form, "examples": EXAMPLES}
     return render(request, "dashboard/new.html", context, status=400 if form.is_bound else 200)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def project(request: HttpRequest, guid: UUID) -> HttpResponse:
+    """Show what the project is; who may, changes it, or archives it and takes it back."""
+    try:
+        access = access_to(_user_id(request), guid)
+        found = project_of(access.project_id)
+    except NotFound:
+        return _not_found(request)
+    archived = found.status == ProjectStatus.ARCHIVED.value
+    texts = {"name": found.name, "description": found.description, "brief": found.brief}
+    changing = request.method == "POST" and "archived" not in request.POST
+    form = ProjectForm(request.POST if changing else None, initial=texts)
+    problem = ""
+    try:
+        if request.method == "POST" and (not changing or form.is_valid()):
+            return _changed(request, access, form)
+    except AutoCodeError as error:
+        if changing and error.field in form.fields:
+            form.add_error(error.field, error.message)
+        else:
+            problem = error.message
+    context = {
+        "guid": access.guid,
+        "name": access.name,
+        "form": form,
+        "texts": texts,
+        "archived": archived,
+        "may_update": may(access.role, "project.update") and not archived,
+        "may_archive": may(access.role, "project.archive"),
+        "problem": problem,
+        "saved": "saved" in request.GET,
+    }
+    return render(request, "dashboard/project.html", context, status=400 if problem or form.errors else 200)
+
+
+def _changed(request: HttpRequest, access: Access, form: ProjectForm) -> HttpResponse:
+    """Carry out what the project's page was sent with and go on. Raises what the service raises."""
+    service = ProjectService(_user(request).actor)
+    here = reverse("dashboard:project", kwargs={"guid": access.guid})
+    match request.POST.get("archived"):
+        case None:
+            service.update(guid=access.guid, **form.cleaned_data)
+            return HttpResponseRedirect(f"{here}?saved")
+        case "yes":
+            service.set_status(guid=access.guid, status=ProjectStatus.ARCHIVED)
+            return HttpResponseRedirect(reverse("dashboard:home"))
+        case _:
+            # Paused, not at work: whoever takes it back decides when the agents go on.
+            service.set_status(guid=access.guid, status=ProjectStatus.PAUSED)
+            return HttpResponseRedirect(here)
 
 
 @never_cache

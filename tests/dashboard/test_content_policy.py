@@ -33,6 +33,7 @@ def pages(browser_of):
         "refused": browser.post("/projects/new/", {}),
         "room": browser.get(room),
         "members": browser.get(f"{room}members/"),
+        "about": browser.get(f"{room}about/"),
         "absent": browser.get("/projects/00000000-0000-0000-0000-000000000000/"),
         "no such page": browser.get("/nowhere/"),
     }

@@ -20,7 +20,9 @@ def room_of(project) -> str:
     return f"/projects/{project.guid}/"
 
 
-@pytest.mark.parametrize("address", ["/", "/projects/new/", "/projects/{guid}/", "/projects/{guid}/members/"])
+@pytest.mark.parametrize(
+    "address", ["/", "/projects/new/", "/projects/{guid}/", "/projects/{guid}/members/", "/projects/{guid}/about/"]
+)
 def test_who_is_not_logged_in_goes_to_the_login_and_comes_back(address):
     address = address.format(guid=a_project().guid)
     answer = Client().get(address)
@@ -33,7 +35,7 @@ def test_an_address_that_leads_nowhere_tells_a_stranger_nothing_before_the_login
     assert Client().get(missing).status_code == Client().get(real).status_code == 302
 
 
-@pytest.mark.parametrize("page", ["", "members/"])
+@pytest.mark.parametrize("page", ["", "members/", "about/"])
 def test_a_room_of_others_answers_exactly_like_one_that_does_not_exist(browser_of, page):
     stranger = browser_of(a_person())
     of_others = stranger.get(f"{room_of(a_project())}{page}")
@@ -147,3 +149,63 @@ def test_a_form_from_elsewhere_makes_nothing():
     assert refused.status_code == 403
     assert Page(refused).inline == []
     assert "Please try again" in refused.content.decode()
+
+
+# --- about the project ------------------------------------------------------------------------------------------
+
+
+def about(project) -> str:
+    return f"{room_of(project)}about/"
+
+
+TEXTS = {"name": "Another name", "description": "", "brief": "Build it."}
+
+
+def test_a_maintainer_changes_what_the_project_is(browser_of):
+    project = a_project(name="One name", brief="Old")
+    browser = browser_of(a_member(project, Role.MAINTAINER))
+    page = browser.get(about(project)).content.decode()
+    assert "One name" in page
+    assert "Archive the project" not in page
+    answer = browser.post(about(project), TEXTS, follow=True)
+    assert "Saved." in answer.content.decode()
+    project.refresh_from_db()
+    assert (project.name, project.brief) == ("Another name", "Build it.")
+
+
+def test_a_name_is_needed_and_what_was_written_stays(browser_of):
+    project = a_project(owner := a_person(), name="One name")
+    answer = browser_of(owner).post(about(project), TEXTS | {"name": " "})
+    assert answer.status_code == 400
+    assert "Build it." in answer.content.decode()
+    project.refresh_from_db()
+    assert project.name == "One name"
+
+
+def test_a_viewer_reads_it_and_changes_nothing(browser_of):
+    project = a_project(name="One name", brief="The whole brief")
+    browser = browser_of(a_member(project, Role.VIEWER))
+    page = browser.get(about(project)).content.decode()
+    assert "The whole brief" in page
+    assert "<textarea" not in page
+    for sent in (TEXTS, {"archived": "yes"}):
+        answer = browser.post(about(project), sent)
+        assert answer.status_code == 400
+        assert 'role="alert"' in answer.content.decode()
+    project.refresh_from_db()
+    assert (project.name, project.status) == ("One name", "inProgress")
+
+
+def test_an_owner_archives_the_project_and_takes_it_back(browser_of):
+    project = a_project(owner := a_person(), name="Over")
+    browser = browser_of(owner)
+    assert browser.post(about(project), {"archived": "yes"}).headers["Location"] == "/"
+    project.refresh_from_db()
+    assert project.status == "archived"
+    page = browser.get(about(project)).content.decode()
+    assert "Take it back" in page
+    assert "<textarea" not in page
+    assert browser.post(about(project), TEXTS).status_code == 400
+    browser.post(about(project), {"archived": "no"})
+    project.refresh_from_db()
+    assert project.status == "paused"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -73,6 +75,12 @@ def approvals_waiting_for(user_id: UUID | str) -> list[WaitingApproval]:
 def agents_of(guid: UUID | str) -> QuerySet[Agent]:
     """Return the project's agents, the first one first."""
     return Agent.objects.filter(project__guid=guid).order_by("seq")
+
+
+def agents_at_work(guids: Collection[UUID]) -> Counter[UUID]:
+    """Return how many agents run in each of these projects. One query."""
+    running = Agent.objects.filter(project__guid__in=guids, status=a.AgentStatus.RUNNING.value)
+    return Counter(running.values_list("project__guid", flat=True))
 
 
 def runs_of(guid: UUID | str) -> QuerySet[Run]:

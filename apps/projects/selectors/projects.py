@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 
+from apps.core.errors import NotFound
 from apps.projects.models import Membership, Message, Project, Stage
 from apps.projects.permissions import Role
 
@@ -64,6 +65,14 @@ def active_guids() -> list[str]:
 def existing_guids(guids: Collection[UUID]) -> set[UUID]:
     """Return those of ``guids`` that are projects. One query."""
     return set(Project.objects.filter(guid__in=guids).values_list("guid", flat=True))
+
+
+def project_of(project_id: UUID) -> Project:
+    """Return the project. Raises ``NotFound``. Check the reader's access first."""
+    found = Project.objects.filter(pk=project_id).first()
+    if found is None:
+        raise NotFound
+    return found
 
 
 def status_of(guid: UUID | str) -> str | None:

@@ -132,7 +132,7 @@ listen({
     card.view.start(decision);
   },
 });
-$("find").addEventListener("click", find);
+for (const el of document.querySelectorAll("[data-find]")) el.addEventListener("click", find);
 $("find-key").textContent = FIND;
 for (const el of document.querySelectorAll("[data-key-help]")) el.addEventListener("click", () => keyHelp());
 for (const list of document.querySelectorAll("[role=tablist]")) tabKeys(list);

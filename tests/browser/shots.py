@@ -134,6 +134,8 @@ def shoot(browser: Browser, size: str, scheme: str, options: argparse.Namespace)
     page.goto(f"{address}members/")
     page.wait_for_timeout(500)
     take("members")
+    page.goto(f"{address}about/")
+    take("about")
     page.goto(f"{options.url}/projects/00000000-0000-0000-0000-000000000000/")
     found.clear()  # the 404 itself is reported by the browser as an error
     take("404")

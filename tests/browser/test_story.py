@@ -266,3 +266,31 @@ def test_a_removed_member_is_shown_out_within_a_second(
     wait_for(eve, "window.left > 0", timeout=5_000)
     assert eve.evaluate("() => window.left") - took < 1_000
     assert eve.evaluate(f"async () => (await fetch('/api/v1/projects/{guid}/')).status") == 404
+
+
+def test_an_archived_project_is_read_only_for_whoever_has_it_open(
+    site: Site, open_browser: Callable[..., BrowserContext]
+) -> None:
+    ada, bob = open_browser().new_page(), open_browser().new_page()
+    log_in(ada, site.url(), "ada")
+    log_in(bob, site.url(), "bob")
+    open_room(bob, "Bug 118")
+    expect(bob.get_by_test_id("composer-input")).to_be_visible()
+
+    open_room(ada, "Bug 118")
+    ada.get_by_role("link", name="About").first.click()
+    ada.get_by_role("textbox", name="Name").fill("Bug 118, over")
+    ada.get_by_role("button", name="Save").click()
+    expect(ada.get_by_text("Saved.")).to_be_visible()
+    expect(bob.get_by_role("heading", name="Bug 118, over")).to_be_visible()
+
+    ada.get_by_role("button", name="Archive the project").click()
+    ada.get_by_test_id("confirm-yes").click()
+    ada.wait_for_url(f"{site.url()}/")
+    expect(bob.get_by_test_id("viewer-note")).to_contain_text("archived")
+    expect(bob.get_by_test_id("composer-input")).to_have_count(0)
+
+    ada.get_by_role("link", name="Bug 118, over").click()
+    ada.get_by_role("link", name="About").first.click()
+    ada.get_by_role("button", name="Take it back").click()
+    expect(bob.get_by_test_id("composer-input")).to_be_visible()

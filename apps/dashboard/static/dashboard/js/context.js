@@ -34,9 +34,14 @@ export class RoomContext {
     return this.room.info?.role ?? this.boot.role;
   }
 
-  /** Whether this person may do `action` (the names of the server's table of permissions). */
+  /** An archived project is only read; its owner takes it back on the page about it. */
+  get archived() {
+    return this.state?.project.status === "archived";
+  }
+
+  /** Whether this person may do `action` (the names of the server's table of permissions) here and now. */
   may(action) {
-    return (this.room.info?.permissions ?? this.boot.permissions).includes(action);
+    return !this.archived && (this.room.info?.permissions ?? this.boot.permissions).includes(action);
   }
 
   hasRole(needed) {

@@ -138,6 +138,7 @@ for (const el of document.querySelectorAll("[data-key-help]")) el.addEventListen
 for (const list of document.querySelectorAll("[role=tablist]")) tabKeys(list);
 
 let role = boot.role;
+let archived = ctx.archived;
 client.on("queue", () => {
   composer.update();
   needs.update();
@@ -146,8 +147,9 @@ client.on("error", (error) => error?.message && toast(error.message, { tone: "ba
 room.on("change", (change) => {
   setSkew(client.clockSkew);
   // Rights that changed while the page is open change what every view may offer: build it anew.
-  if (room.info && room.info.role !== role) {
-    role = room.info.role;
+  if ((room.info && room.info.role !== role) || ctx.archived !== archived) {
+    role = room.info?.role ?? role;
+    archived = ctx.archived;
     location.reload();
     return;
   }

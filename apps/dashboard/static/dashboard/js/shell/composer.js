@@ -18,7 +18,8 @@ export class Composer {
     this.draftKey = `autocode:draft:${ctx.userId}:${ctx.guid}`;
     ctx.on("compose", (about) => this.start(about));
     if (!ctx.may("message.post")) {
-      place.replaceChildren(h("p.note.viewer-note", { "data-testid": "viewer-note" }, icon("read"), h("span", null, "You are a viewer here: you can follow everything. To write to the agents, ask a maintainer to make you a contributor.")));
+      const why = ctx.archived ? "This project is archived: you can read everything. To go on with it, its owner takes it back." : "You are a viewer here: you can follow everything. To write to the agents, ask a maintainer to make you a contributor.";
+      place.replaceChildren(h("p.note.viewer-note", { "data-testid": "viewer-note" }, icon("read"), h("span", null, why)));
       return;
     }
     this.to = h("select", { "aria-label": "To whom", "data-testid": "composer-to", onchange: () => this.#toChanged() });

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +25,7 @@ from apps.realtime import metrics
 from apps.realtime.coalescing import Piece
 from apps.realtime.config import config
 from apps.realtime.groups import CONTROL, room_group
-from apps.realtime.ports import held
+from apps.realtime.ports import held, holding
 from apps.realtime.protocol import event_frame
 from apps.realtime.streams import StreamMerger
 
@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 _encode = msgspec.msgpack.Encoder().encode
 
-EVENTS_AT_ONCE: Final = 100  # events in one layer message
+ROWS_AT_ONCE: Final = 100  # events or pieces in one layer message
+_ROWS: Final = {"events": "events", "pieces": "pieces"}  # where a message of this kind keeps them
 WAITING: Final = 10_000  # messages that wait for the layer; more are given up, the log has what matters
 PAUSE_S: Final = 1.0  # how long a layer that failed is left alone
 SEND_PATIENCE_S: Final = 3.0
@@ -107,7 +108,11 @@ class ProjectEventBroadcaster:
 
     def _call(self, work: Callable[[], None]) -> None:
         """Do ``work`` in the loop, after everything that was asked for before it."""
-        if not held(lambda: self._call_now(work)):
+        if holding() and held(lambda: self._call_now(work)):
+            return
+        if not self._inbox and _running_loop() is self._loop is not None:
+            _carefully(work)
+        else:
             self._call_now(work)
 
     def _call_now(self, work: Callable[[], None]) -> None:
@@ -162,10 +167,7 @@ class ProjectEventBroadcaster:
                     self._scheduled = False
                     break
                 work = self._inbox.popleft()
-            try:
-                work()
-            except Exception:
-                logger.exception("news cannot be published")
+            _carefully(work)
 
     # --- in the loop --------------------------------------------------------------------------------------------
 
@@ -177,9 +179,7 @@ class ProjectEventBroadcaster:
             for event in events:
                 merger.ended_by(event.type, event.data)
         frames = [(event.seq, event.type, event_frame(guid, event)) for event in events]
-        for start in range(0, len(frames), EVENTS_AT_ONCE):
-            part = frames[start : start + EVENTS_AT_ONCE]
-            self._put(room_group(guid), {"type": "events", "guid": guid, "events": part, "at": time.time()})
+        self._put(room_group(guid), {"type": "events", "guid": guid, "events": frames, "at": time.time()})
 
     def _emit(self, news: Ephemeral) -> None:
         merger = self._mergers.get(news.guid)
@@ -223,7 +223,7 @@ class ProjectEventBroadcaster:
                 self._put_pieces(guid, so_far)
 
     def _put_pieces(self, guid: str, pieces: list[Piece]) -> None:
-        self._put(room_group(guid), {"type": "pieces", "guid": guid, "pieces": _encode(pieces)})
+        self._put(room_group(guid), {"type": "pieces", "guid": guid, "pieces": pieces})
 
     # --- to the layer -------------------------------------------------------------------------------------------
 
@@ -231,29 +231,70 @@ class ProjectEventBroadcaster:
         if len(self._out) >= WAITING:
             self._out.popleft()
             metrics.PUBLISH_FAILURES.inc()
-        self._out.append((group, message))
+        if not self._joined_last(group, message):
+            self._out.append((group, message))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.get_running_loop().create_task(self._send_all(), name="broadcaster")
+
+    def _joined_last(self, group: str, message: dict[str, Any]) -> bool:
+        """Let ``message`` travel in the last one that waits, when that is for the same room and of the same kind."""
+        if not self._out:
+            return False
+        waiting_group, waiting = self._out[-1]
+        rows = _ROWS.get(message["type"])
+        if rows is None or waiting_group != group or waiting["type"] != message["type"]:
+            return False
+        if len(waiting[rows]) >= ROWS_AT_ONCE:
+            return False
+        waiting[rows].extend(message[rows])
+        return True
 
     async def _send_all(self) -> None:
         layer: Any = get_channel_layer()
         while self._out:
             group, message = self._out.popleft()
-            metrics.PUBLISHED.labels(message["type"]).inc()
-            if clock.monotonic() < self._paused_until:
-                self._fall_back(message)
-                continue
-            try:
-                await asyncio.wait_for(layer.group_send(group, message), SEND_PATIENCE_S)
-            except Exception as error:  # noqa: BLE001 - every layer fails in its own way
-                logger.warning("the channel layer does not take messages (%s)", type(error).__name__)
-                self._paused_until = clock.monotonic() + PAUSE_S
-                self._fall_back(message)
+            for part in _parts(message):
+                metrics.PUBLISHED.labels(part["type"]).inc()
+                if clock.monotonic() < self._paused_until:
+                    self._fall_back(part)
+                    continue
+                try:
+                    async with asyncio.timeout(SEND_PATIENCE_S):
+                        await layer.group_send(group, part)
+                except Exception as error:  # noqa: BLE001 - every layer fails in its own way
+                    logger.warning("the channel layer does not take messages (%s)", type(error).__name__)
+                    self._paused_until = clock.monotonic() + PAUSE_S
+                    self._fall_back(part)
 
     def _fall_back(self, message: dict[str, Any]) -> None:
         metrics.PUBLISH_FAILURES.inc()
         if self.fallback is not None:
             self.fallback(message)
+
+
+def _parts(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return what travels: at most ``ROWS_AT_ONCE`` events or pieces in each, pieces encoded."""
+    rows = _ROWS.get(message["type"])
+    if rows is None:
+        yield message
+        return
+    for start in range(0, len(message[rows]), ROWS_AT_ONCE):
+        part = message[rows][start : start + ROWS_AT_ONCE]
+        yield {**message, rows: _encode(part) if rows == "pieces" else part}
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _carefully(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception:
+        logger.exception("news cannot be published")
 
 
 broadcaster = ProjectEventBroadcaster()

@@ -5,9 +5,12 @@ Those that have no environment variable are settings all the same: ``AUTOCODE_<N
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, fields
+from typing import Any
 
 from django.conf import settings
+from django.core.signals import setting_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,19 @@ class Config:
     redis_prefix: str = "autocode"
 
 
+@functools.cache
 def config() -> Config:
-    """Return the present figures (tests change settings, so nothing is kept)."""
+    """Return the present figures. They are read once; Django tells when a test changes settings."""
     given = {
         field.name: getattr(settings, f"AUTOCODE_{field.name.upper()}")
         for field in fields(Config)
         if hasattr(settings, f"AUTOCODE_{field.name.upper()}")
     }
     return Config(**given)
+
+
+def _changed(**_: Any) -> None:
+    config.cache_clear()
+
+
+setting_changed.connect(_changed, dispatch_uid="realtime.config")

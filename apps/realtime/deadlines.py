@@ -13,6 +13,8 @@ from apps.realtime.config import Config
 class Deadlines:
     """The deadlines of one connection."""
 
+    __slots__ = ("_age", "_expires", "_heard", "_login", "_silence", "_token", "_warn_before", "_warned")
+
     def __init__(self, settings: Config, now: float) -> None:
         self._silence = settings.heartbeat_s + settings.heartbeat_grace_s
         self._heard = now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from apps.realtime.coalescing import Piece, Shape, merge
 from apps.realtime.protocol import encode, piece_frame
 
@@ -70,6 +72,24 @@ class Frame:
         # Exact for texts; for the rest a little too much, because the envelope counts twice.
         frame.size = self.size + (len(encode(later.piece.text)) - 2 if piece.shape is Shape.TEXT else later.size)
         return frame
+
+
+class Frames(list[Frame]):
+    """Frames that came together. ``wire`` is all of them in one piece of bytes, joined once for all viewers."""
+
+    __slots__ = ("_wire", "size")
+
+    def __init__(self, frames: Iterable[Frame]) -> None:
+        super().__init__(frames)
+        self._wire: bytes | None = None
+        self.size = sum([frame.size for frame in self])
+
+    @property
+    def wire(self) -> bytes:
+        """The frames of RFC 6455, one after the other."""
+        if self._wire is None:
+            self._wire = b"".join([frame.wire for frame in self])
+        return self._wire
 
 
 def of_piece(guid: str, piece: Piece) -> Frame:

@@ -22,7 +22,7 @@ from apps.accounts.tokens import user_from_token
 from apps.core.correlation import current_correlation_id
 from apps.core.errors import AutoCodeError, Forbidden, Internal, InvalidField, NotAuthenticated, Unavailable
 from apps.projects.aio import in_thread
-from apps.realtime.frames import Frame
+from apps.realtime.frames import Frame, Frames
 from apps.realtime.protocol import encode, error_data
 from apps.realtime.viewers import Viewer
 
@@ -133,7 +133,7 @@ class Listener:
         self.frames.append(frame)
         self._wake.set()
 
-    def put_all(self, frames: list[Frame]) -> None:
+    def put_all(self, frames: Frames) -> None:
         """See ``Owner``."""
         for frame in frames:
             self.put(frame)

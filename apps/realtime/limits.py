@@ -39,14 +39,17 @@ class Strikes:
     def __init__(self, allowed: int, window: float) -> None:
         self._allowed = allowed
         self._window = window
-        self._times: deque[float] = deque()
+        self._times: deque[float] | None = None  # hardly any connection gets one
 
     def add(self, now: float) -> bool:
         """Note one more; return True when there are too many."""
-        self._times.append(now)
-        while self._times and now - self._times[0] > self._window:
-            self._times.popleft()
-        return len(self._times) > self._allowed
+        times = self._times
+        if times is None:
+            times = self._times = deque()
+        times.append(now)
+        while now - times[0] > self._window:
+            times.popleft()
+        return len(times) > self._allowed
 
 
 class Buckets:

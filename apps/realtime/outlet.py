@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from apps.realtime import metrics
-from apps.realtime.frames import Frame
+from apps.realtime.frames import Frame, Frames
 from apps.realtime.protocol import batch
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ class Outlet(abc.ABC):
     raises.
     """
 
+    __slots__ = ()
+
     @property
     @abc.abstractmethod
     def waiting(self) -> int:
@@ -42,7 +44,7 @@ class Outlet(abc.ABC):
     def put(self, frame: Frame) -> None:
         """Send ``frame`` after everything before it; over the limit the connection is given up as too slow."""
 
-    def put_all(self, frames: list[Frame]) -> None:
+    def put_all(self, frames: Frames) -> None:
         """Send frames that came together; an outlet that can writes them at once."""
         for frame in frames:
             self.put(frame)
@@ -67,45 +69,88 @@ class Outlet(abc.ABC):
 Send = Callable[[Any], Awaitable[None]]
 
 
+class _Backlog:
+    """What waits for one reader. Cells, so that a pending frame can be replaced in its place."""
+
+    __slots__ = ("cells", "empty", "exempt", "pending", "task", "waiting")
+
+    def __init__(self) -> None:
+        self.cells: deque[list[Frame]] = deque()
+        self.pending: dict[tuple[str, str], list[Frame]] = {}
+        self.exempt: set[int] = set()
+        self.waiting = 0
+        self.empty = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+    def append(self, frame: Frame, *, exempt: bool) -> None:
+        """Add a frame at the end."""
+        cell = [frame]
+        if exempt:
+            self.exempt.add(id(cell))
+        elif frame.piece is not None:
+            self.pending[frame.guid, frame.piece.key] = cell
+        if frame.piece is None and self.pending:
+            # What merges must not move across a durable event.
+            self.pending.clear()
+        self.cells.append(cell)
+
+    def next(self) -> tuple[str, int]:
+        """Take the next frame or batch; return it and how many counted bytes it holds."""
+        texts: list[str] = []
+        total = counted = 0
+        while self.cells and len(texts) < BATCH_FRAMES:
+            cell = self.cells[0]
+            frame = cell[0]
+            if texts and total + frame.size > BATCH_BYTES:
+                break
+            self.cells.popleft()
+            if self.exempt and id(cell) in self.exempt:
+                self.exempt.discard(id(cell))
+            else:
+                counted += frame.size
+                if frame.piece is not None and self.pending.get((frame.guid, frame.piece.key)) is cell:
+                    del self.pending[frame.guid, frame.piece.key]
+            total += frame.size
+            texts.append(frame.text)
+        metrics.note_out(1, len(texts), total)
+        return (texts[0] if len(texts) == 1 else batch(texts)), counted
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.cells.clear()
+        self.pending.clear()
+        self.exempt.clear()
+        self.waiting = 0
+
+
 class QueueOutlet(Outlet):
-    """An outlet in front of an ASGI ``send``: a queue and one task that empties it.
+    """An outlet in front of an ASGI ``send``: a backlog and a task that empties it, both there only while needed.
 
     Several waiting envelopes leave as one JSON array. ``on_overflow`` is called once, from ``put``.
     """
+
+    __slots__ = ("_backlog", "_closed", "_limit", "_on_overflow", "_send")
 
     def __init__(self, send: Send, *, limit: int, on_overflow: Callable[[], None]) -> None:
         self._send = send
         self._limit = limit
         self._on_overflow = on_overflow
-        self._queue: deque[list[Frame]] = deque()  # cells, so that a pending frame can be replaced in its place
-        self._pending: dict[tuple[str, str], list[Frame]] = {}
-        self._exempt: set[int] = set()
-        self._waiting = 0
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._backlog: _Backlog | None = None
         self._closed = False
-        self._task = asyncio.create_task(self._write(), name="outlet")
 
     @property
     def waiting(self) -> int:
         """Bytes that wait, without exempt ones."""
-        return self._waiting
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits, nothing is being handed over, and no close has begun."""
-        return not self._queue and not self._closed and self._idle.is_set()
+        return self._backlog.waiting if self._backlog is not None else 0
 
     def put(self, frame: Frame) -> None:
         """See ``Outlet``."""
         if self._closed or self._merged(frame):
             return
-        if self._waiting + frame.size > self._limit:
+        if self.waiting + frame.size > self._limit:
             self._overflow()
             return
-        self._waiting += frame.size
-        self._append(frame)
+        self._append(frame).waiting += frame.size
 
     def put_exempt(self, frames: Iterable[Frame]) -> None:
         """See ``Outlet``."""
@@ -114,85 +159,57 @@ class QueueOutlet(Outlet):
         for frame in frames:
             self._append(frame, exempt=True)
 
-    def _append(self, frame: Frame, *, exempt: bool = False) -> None:
-        cell = [frame]
-        if exempt:
-            self._exempt.add(id(cell))
-        elif frame.piece is not None:
-            self._pending[frame.guid, frame.piece.key] = cell
-        if frame.piece is None and self._pending:
-            # What merges must not move across a durable event.
-            self._pending.clear()
-        self._queue.append(cell)
-        self._idle.clear()
-        self._wake.set()
+    def _append(self, frame: Frame, *, exempt: bool = False) -> _Backlog:
+        backlog = self._backlog
+        if backlog is None:
+            backlog = self._backlog = _Backlog()
+            backlog.task = asyncio.create_task(self._hand_over(backlog), name="outlet")
+        backlog.append(frame, exempt=exempt)
+        return backlog
 
     def _merged(self, frame: Frame) -> bool:
-        if frame.piece is None:
+        backlog = self._backlog
+        if frame.piece is None or backlog is None:
             return False
-        cell = self._pending.get((frame.guid, frame.piece.key))
+        cell = backlog.pending.get((frame.guid, frame.piece.key))
         one = cell[0].merged(frame) if cell else None
         if cell is None or one is None:
             return False
         grown = one.size - cell[0].size
-        if self._waiting + grown > self._limit:
+        if backlog.waiting + grown > self._limit:
             self._overflow()
             return True
-        self._waiting += grown
+        backlog.waiting += grown
         cell[0] = one
         metrics.COALESCED.inc()
         return True
 
     def _overflow(self) -> None:
         self._closed = True
-        self._queue.clear()
-        self._pending.clear()
-        self._idle.set()
+        if self._backlog is not None:
+            self._backlog.clear()
+            self._backlog.empty.set()
         self._on_overflow()
 
     async def drained(self) -> None:
         """See ``Outlet``."""
-        await self._idle.wait()
+        if self._backlog is not None:
+            await self._backlog.empty.wait()
 
-    async def _write(self) -> None:
-        while True:
-            if not self._queue:
-                self._idle.set()
-                if self._closed:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            text, size = self._next()
+    async def _hand_over(self, backlog: _Backlog) -> None:
+        """Give the server what waits, until nothing does."""
+        while backlog.cells:
+            text, size = backlog.next()
             try:
                 await self._send({"type": "websocket.send", "text": text})
             except Exception as error:  # noqa: BLE001 - whatever a server raises for a peer that is gone
                 logger.debug("a connection does not take frames any more: %s", error)
                 self._closed = True
-                self._queue.clear()
-                self._idle.set()
-            self._waiting = max(0, self._waiting - size)
-
-    def _next(self) -> tuple[str, int]:
-        """Take the next frame or batch; return it and how many counted bytes it holds."""
-        texts: list[str] = []
-        total = counted = 0
-        while self._queue and len(texts) < BATCH_FRAMES:
-            cell = self._queue[0]
-            frame = cell[0]
-            if texts and total + frame.size > BATCH_BYTES:
-                break
-            self._queue.popleft()
-            if self._exempt and id(cell) in self._exempt:
-                self._exempt.discard(id(cell))
-            else:
-                counted += frame.size
-                if frame.piece is not None and self._pending.get((frame.guid, frame.piece.key)) is cell:
-                    del self._pending[frame.guid, frame.piece.key]
-            total += frame.size
-            texts.append(frame.text)
-        metrics.note_out(1, len(texts), total)
-        return (texts[0] if len(texts) == 1 else batch(texts)), counted
+                backlog.clear()
+            backlog.waiting = max(0, backlog.waiting - size)
+        if self._backlog is backlog:
+            self._backlog = None
+        backlog.empty.set()
 
     async def close(self, code: int, last: Frame | None = None) -> None:
         """See ``Outlet``."""
@@ -200,9 +217,9 @@ class QueueOutlet(Outlet):
             if last is not None:
                 self._append(last, exempt=True)
             self._closed = True
-            self._wake.set()
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(asyncio.shield(self._task), CLOSE_PATIENCE)
+            if self._backlog is not None and self._backlog.task is not None:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(asyncio.shield(self._backlog.task), CLOSE_PATIENCE)
         self.stop()
         with contextlib.suppress(Exception):
             # A plain int: Autobahn refuses subclasses.
@@ -211,9 +228,9 @@ class QueueOutlet(Outlet):
     def stop(self) -> None:
         """See ``Outlet``."""
         self._closed = True
-        self._queue.clear()
-        self._pending.clear()
-        self._exempt.clear()
-        self._waiting = 0
-        self._idle.set()
-        self._task.cancel()
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            backlog.clear()
+            backlog.empty.set()
+            if backlog.task is not None:
+                backlog.task.cancel()

@@ -90,6 +90,11 @@ def held(news: Callable[[], None]) -> bool:
     return hold is not None and hold.keep(news)
 
 
+def holding() -> bool:
+    """Tell whether the running command keeps its news back."""
+    return _hold.get() is not None
+
+
 @contextmanager
 def reply_first() -> Iterator[None]:
     """What is published within the block, also by its threads, goes out at its end."""

@@ -25,7 +25,7 @@ from apps.realtime import metrics
 from apps.realtime.coalescing import ENDING, Kept, Piece, Shape
 from apps.realtime.config import config
 from apps.realtime.cursor import Cursor
-from apps.realtime.frames import Frame, of_piece
+from apps.realtime.frames import Frame, Frames, of_piece
 from apps.realtime.members import Members
 from apps.realtime.protocol import event_frame
 from apps.realtime.viewers import Viewer
@@ -39,7 +39,12 @@ HELD: Final = 1_000  # pieces that wait behind a hole
 ENDED: Final = 512  # streams whose end is remembered, so that a late piece cannot begin them again
 RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
+TOGETHER_S: Final = 0.001
+"""Events of a room within a millisecond leave in one write: a second write would cost each viewer as much again."""
+
 Item = tuple[str, Frame]
+Row = tuple[int, str, Frame]
+"""What viewers are given: ``seq`` (0: never stored), topic, frame."""
 
 
 class Room:
@@ -62,6 +67,8 @@ class Room:
         self._ring: deque[tuple[int, Frame]] = deque()
         self._ring_bytes = 0
         self._held: list[Piece] = []
+        self._ready: list[Row] = []
+        self._flushing: asyncio.Handle | None = None
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._repair: asyncio.Task[None] | None = None
         self._waiters: set[asyncio.Future[None]] = set()
@@ -81,6 +88,7 @@ class Room:
         """Forget everything; nobody looks any more."""
         if self._repair is not None:
             self._repair.cancel()
+        self._flush()
         self.wake()
 
     @contextmanager
@@ -95,6 +103,7 @@ class Room:
 
     def attach(self, viewer: Viewer, seq: int) -> None:
         """Let ``viewer``, who has everything up to ``seq``, see what follows."""
+        self._flush()  # what waits is older than this viewer's place
         viewer.seq = seq
         self.viewers.add(viewer)
 
@@ -130,19 +139,49 @@ class Room:
         for _, (type_, frame) in ready:
             if type_ in ENDING:
                 self._end(type_, frame)
-        rows = [(seq, event_type(type_).topic, frame) for seq, (type_, frame) in ready]
-        last = rows[-1][0]
-        for viewer in list(self.viewers):
-            if viewer.seq >= last:
-                continue
-            seen = viewer.seq
-            wanted = [frame for seq, topic, frame in rows if seq > seen and viewer.wants_event(topic)]
-            if len(wanted) == 1:
-                viewer.owner.put(wanted[0])
-            elif wanted:
-                viewer.owner.put_all(wanted)
-            viewer.seq = last
+        self._ready += [(seq, event_type(type_).topic, frame) for seq, (type_, frame) in ready]
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(TOGETHER_S, self._flush)
         self.wake()
+
+    def _flush(self) -> None:
+        """Give every viewer what came together."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        rows, self._ready = self._ready, []
+        if len(rows) == 1:
+            self._give_one(*rows[0])
+        elif rows:
+            self._give_all(rows)
+
+    def _give_one(self, seq: int, topic: str, frame: Frame) -> None:
+        for viewer in list(self.viewers):
+            if seq:
+                if viewer.seq < seq:
+                    viewer.seq = seq
+                    if viewer.wants_event(topic):
+                        viewer.owner.put(frame)
+            elif viewer.topics is None or topic in viewer.topics:
+                viewer.owner.put(frame)
+
+    def _give_all(self, rows: list[Row]) -> None:
+        last = max(seq for seq, _, _ in rows)
+        prepared: dict[tuple[int, ...], Frames] = {}  # most viewers want the same
+        for viewer in list(self.viewers):
+            seen = viewer.seq
+            chosen = tuple(
+                index
+                for index, (seq, topic, _) in enumerate(rows)
+                if (seq > seen and viewer.wants_event(topic) if seq else viewer.wants_piece(topic))
+            )
+            viewer.seq = max(seen, last)
+            if not chosen:
+                continue
+            frames = prepared.get(chosen)
+            if frames is None:
+                frames = prepared[chosen] = Frames(rows[index][2] for index in chosen)
+            viewer.owner.put_all(frames)
 
     def _end(self, type_: str, frame: Frame) -> None:
         """Forget what this event ends; remember that it ended."""
@@ -248,6 +287,7 @@ class Room:
         self.cursor.reset(position.last_seq)
         self._ring.clear()
         self._ring_bytes = 0
+        self._flush()
         viewers, self.viewers = list(self.viewers), set()
         for viewer in viewers:
             viewer.owner.position_lost(viewer, reason)
@@ -276,10 +316,10 @@ class Room:
         if self.kept.knows(piece):
             return  # another process opened the room and asked for the texts so far
         self.kept.add(piece)
-        frame, topic = of_piece(self.guid, piece), event_type(piece.type).topic
-        for viewer in list(self.viewers):
-            if viewer.wants_piece(topic):
-                viewer.owner.put(frame)
+        self._ready.append((0, event_type(piece.type).topic, of_piece(self.guid, piece)))
+        if self._flushing is None:
+            # At the end of this turn: what a viewer waits for letter by letter is not worth a millisecond.
+            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
 
     def live_frames(self, viewer: Viewer) -> list[Frame]:
         """Return what a newcomer needs besides the log: texts so far and latest values."""

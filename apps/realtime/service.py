@@ -7,9 +7,9 @@ connection, so that a slow command blocks neither the heartbeat nor the end. Wha
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ from apps.realtime.commands import COMMANDS, Rate
 from apps.realtime.context import Context
 from apps.realtime.deadlines import Deadlines
 from apps.realtime.direct import EXTENSION, DirectOutlet
-from apps.realtime.frames import Frame
+from apps.realtime.frames import Frame, Frames
 from apps.realtime.handlers.session import Ping
 from apps.realtime.handshake import Handshake, read_handshake
 from apps.realtime.joined import heartbeat
@@ -68,7 +68,6 @@ class WebSocketService:
         self.identity: Identity | None = None
         self.closing = False
         self.rooms = SocketRooms(self)
-        self._scope = scope
         self._send = send
         self._task = asyncio.current_task()
         settings = self.manager.config
@@ -82,7 +81,8 @@ class WebSocketService:
         self._pings = TokenBucket(settings.pings_per_s, 10, now)
         self._bad = Strikes(settings.bad_frames, settings.bad_frames_window_s)
         self._excess = Strikes(settings.excess_commands, 10.0)
-        self._queue: asyncio.Queue[Work] = asyncio.Queue(settings.command_queue)
+        self._work: deque[Work] | None = None
+        self._worker: asyncio.Task[None] | None = None
         self.outlet = self._outlet(scope, send, settings.outbound_bytes)
 
     def _outlet(self, scope: dict[str, Any], send: Send, limit: int) -> Outlet:
@@ -112,7 +112,6 @@ class WebSocketService:
 
     async def run(self, receive: Receive) -> None:
         """Serve the connection until it is gone."""
-        worker: asyncio.Task[None] | None = None
         try:
             await receive()  # websocket.connect
             if not self._hello.allowed:
@@ -121,7 +120,6 @@ class WebSocketService:
             await self._send({"type": "websocket.accept", "subprotocol": self._hello.subprotocol})
             self.manager.add(self)
             if await self._welcome(self._hello):
-                worker = asyncio.create_task(self._work(), name="worker")
                 logger.info("connected", extra={"connection": self.id, "address": self.address})
             while (message := await receive())["type"] != "websocket.disconnect":
                 if message["type"] == "websocket.receive" and not self.closing:
@@ -131,12 +129,12 @@ class WebSocketService:
             if not self.closing:
                 raise
         finally:
-            self._clean_up(worker)
+            self._clean_up()
 
-    def _clean_up(self, worker: asyncio.Task[None] | None) -> None:
+    def _clean_up(self) -> None:
         self.closing = True
-        if worker is not None:
-            worker.cancel()
+        if self._worker is not None:
+            self._worker.cancel()
         self.outlet.stop()
         self.rooms.leave_all()
         self.manager.remove(self)
@@ -243,10 +241,8 @@ class WebSocketService:
             wait = self._commands.take(now)
             if not wait and row is not None and row.rate is Rate.FEEDBACK:
                 wait = self._feedbacks.take(now)
-            if not wait and self._queue.full():
+            if not wait and not self._begin(lambda: self._carry_out(envelope)):
                 wait = 1_000
-            if not wait:
-                self._queue.put_nowait(lambda: self._carry_out(envelope))
         if wait:
             self._too_many(envelope, wait)
 
@@ -269,14 +265,25 @@ class WebSocketService:
         """Return the answer to a ping."""
         return Pong(t=t, server_time=clock.to_wire(clock.now()), rooms=self.rooms.positions())
 
-    async def _work(self) -> None:
-        """Carry out what waits, one after the other."""
-        while True:
-            work = await self._queue.get()
+    def _begin(self, work: Work) -> bool:
+        """Carry out ``work`` after everything before it; return False when too much waits already."""
+        if self._work is None:
+            self._work = deque()
+        if len(self._work) >= self.manager.config.command_queue:
+            return False
+        self._work.append(work)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._carry_on(), name="worker")
+        return True
+
+    async def _carry_on(self) -> None:
+        """Carry out what waits, one after the other. An idle connection keeps neither task nor queue."""
+        while self._work:
             try:
-                await work()
+                await self._work.popleft()()
             except Exception:
                 logger.exception("a connection's work failed")
+        self._work = self._worker = None
 
     async def _carry_out(self, envelope: Envelope) -> None:
         place = self.rooms.places.get(envelope.project_guid or "")
@@ -315,13 +322,15 @@ class WebSocketService:
 
     # --- out ----------------------------------------------------------------------------------------------------
 
-    def put(self, frame: Frame) -> None:
-        """Send a frame; see ``Outlet``."""
-        self.outlet.put(frame)
+    @property
+    def put(self) -> Callable[[Frame], None]:
+        """Sends a frame; see ``Outlet``."""
+        return self.outlet.put
 
-    def put_all(self, frames: list[Frame]) -> None:
-        """Send frames that came together; see ``Outlet``."""
-        self.outlet.put_all(frames)
+    @property
+    def put_all(self) -> Callable[[Frames], None]:
+        """Sends frames that came together; see ``Outlet``."""
+        return self.outlet.put_all
 
     def close(self, code: CloseCode, error: AutoCodeError | None = None, reply_to: str | None = None) -> None:
         """Say why and close. Returns at once; the second call does nothing."""
@@ -389,7 +398,5 @@ class WebSocketService:
         if guid is None:
             return
         wanted = guid
-        with contextlib.suppress(asyncio.QueueFull):
-            self._queue.put_nowait(lambda: self.rooms.rejoin(viewer, wanted, reason))
-            return
-        self.close(CloseCode.POSITION_LOST)
+        if not self._begin(lambda: self.rooms.rejoin(viewer, wanted, reason)):
+            self.close(CloseCode.POSITION_LOST)

@@ -36,6 +36,12 @@ class Reader:
         return [one for frame in self.frames for one in (frame if isinstance(frame, list) else [frame])]
 
 
+class Watched(QueueOutlet):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.overflows: list[int] = []
+
+
 def durable(number: int, size: int = 0) -> Frame:
     return Frame(json.dumps({"seq": number, "x": "x" * size}).encode(), guid=GUID, seq=number)
 
@@ -51,9 +57,7 @@ async def reader() -> Reader:
 
 @pytest.fixture
 async def outlet(reader: Reader) -> Any:
-    overflows: list[int] = []
-    made = QueueOutlet(reader, limit=10_000, on_overflow=lambda: overflows.append(1))
-    made.overflows = overflows  # type: ignore[attr-defined]
+    made = Watched(reader, limit=10_000, on_overflow=lambda: made.overflows.append(1))
     yield made
     made.stop()
 

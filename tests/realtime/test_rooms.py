@@ -287,7 +287,7 @@ async def test_a_stream_is_merged_and_a_latecomer_gets_the_text_so_far(manager, 
         data = (await early.next("message"))["data"]
         assert data["offset"] == len(text)
         text, frames = text + data["delta"], frames + 1
-    assert frames == 2
+    assert frames <= 2
     late = await browsers(ada)
     await late.join(project)
     so_far = await late.next("message")

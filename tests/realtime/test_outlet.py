@@ -57,7 +57,7 @@ async def reader() -> Reader:
 
 @pytest.fixture
 async def outlet(reader: Reader) -> Any:
-    made = Watched(reader, limit=10_000, on_overflow=lambda: made.overflows.append(1))
+    made: Watched = Watched(reader, limit=10_000, on_overflow=lambda: made.overflows.append(1))
     yield made
     made.stop()
 

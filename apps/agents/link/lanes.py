@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R")
 Answer = Callable[[list[tuple[Item, Outcome]]], None]
 
+APPLIED_PIECE = Outcome("applied")
+
 GLOBAL = ""
 """The lane of messages that name no project."""
 ALONE_AFTER = 3
@@ -51,8 +53,11 @@ class Lanes:
 
     async def put(self, item: Item) -> None:
         """Add an item to its lane; waits while too much is waiting."""
-        await self._room.wait()
         guid = item.envelope.guid or GLOBAL
+        if guid not in self._workers and guid in self._projects and streams.is_piece(item.message):
+            self._pass_on(guid, item)  # nothing is before it
+            return
+        await self._room.wait()
         self._queues.setdefault(guid, deque()).append(item)
         self._count(1)
         if guid not in self._workers:
@@ -109,11 +114,13 @@ class Lanes:
     async def _piece(self, guid: str, item: Item) -> None:
         if guid in self._projects or (guid and await self._exists(guid)):
             self._projects.add(guid)
-            streams.emit(guid, item.message, self._texts)
-            outcome = Outcome("applied")
+            self._pass_on(guid, item)
         else:
-            outcome = Outcome(REFUSED, "not_found", "There is no such project.")
-        self._answer([(item, outcome)])
+            self._answer([(item, Outcome(REFUSED, "not_found", "There is no such project."))])
+
+    def _pass_on(self, guid: str, item: Item) -> None:
+        streams.emit(guid, item.message, self._texts)
+        self._answer([(item, APPLIED_PIECE)])
 
     async def _exists(self, guid: str) -> bool:
         return bool(await self._retried(guid, lambda: existing_guids([UUID(guid)])))

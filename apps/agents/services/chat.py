@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import msgspec
+
 from apps.agents import commands
 from apps.agents.models import Agent
 from apps.agents.services.outbox import enqueue
 from apps.core.errors import InvalidField
-from apps.core.ids import new_id
 from apps.projects.events import AttachmentView, TextFormat
 from apps.projects.records import LoggedEvent
 from apps.projects.services.base import Service
@@ -16,6 +17,10 @@ from apps.projects.services.messages import MessageService
 
 ON_BUSY = ("reject", "queue", "interrupt", "steer")
 ATTACHMENTS = 10
+
+
+class _Said(msgspec.Struct, rename="camel"):
+    message_id: str
 
 
 class ChatService(Service):
@@ -44,7 +49,6 @@ class ChatService(Service):
                 raise InvalidField(f"At most {ATTACHMENTS} attachments.", field="attachments")
             if agent_id is not None and not Agent.objects.filter(project=log.project, key=agent_id).exists():
                 raise InvalidField("There is no such agent here.", field="agentId")
-            message_id = message_id or new_id()
             event = MessageService(self.actor).post(
                 guid=guid,
                 content=message,
@@ -54,6 +58,7 @@ class ChatService(Service):
                 agent_id=agent_id,
                 attachments=attachments,
             )
+            message_id = msgspec.json.decode(event.data, type=_Said).message_id
             enqueue(
                 log,
                 commands.Chat(

@@ -15,6 +15,7 @@ from apps.agents import commands
 from apps.agents.models import OutboxMessage
 from apps.agents.models.link import OutboxState
 from apps.core.correlation import current_correlation_id
+from apps.projects.services import sql
 from apps.projects.services.log import ProjectLog
 
 logger = logging.getLogger(__name__)
@@ -40,9 +41,11 @@ def enqueue_project_update(log: ProjectLog) -> OutboxMessage | None:
 
 def _insert(log: ProjectLog, name: str, data: dict[str, Any] | None, ref: str) -> OutboxMessage:
     transaction.on_commit(wake, robust=True)
-    return OutboxMessage.objects.create(
+    row = OutboxMessage(
         project=log.project, type=name, data=data, ref=ref, correlation_id=current_correlation_id()[:64]
     )
+    sql.insert([row])
+    return row
 
 
 def drop(project_id: UUID, *, type: str, ref: str) -> None:  # noqa: A002 - the word of the wire

@@ -6,16 +6,22 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import msgspec
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from apps.core import clock
 from apps.core.actor import Actor
-from apps.core.errors import Conflict, DuplicateInProgress, InvalidField
+from apps.core.errors import AutoCodeError, Conflict, DuplicateInProgress, InvalidField
 from apps.core.ids import is_key
 from apps.projects.models import CommandReceipt
+from apps.projects.services import sql
+from apps.projects.services.log import alone
 
+_RECEIPT = (
+    f"SELECT fingerprint, reply FROM {CommandReceipt._meta.db_table} WHERE user_id = %s AND command_id = %s"  # noqa: S608, SLF001
+)
 KEPT = dt.timedelta(days=7)
 """How long a repeat is recognised. Clients re-send within minutes; a week covers a laptop that slept."""
 
@@ -40,15 +46,14 @@ def once(
         return before, True
     try:
         with transaction.atomic():
-            # Before the work: of two at once the second one waits here for the first one's commit.
-            receipt = CommandReceipt.objects.create(
-                user_id=actor.id, command_id=command_id, fingerprint=fingerprint, reply={}
+            with alone():
+                reply = function()
+            sql.insert(
+                [CommandReceipt(user_id=actor.id, command_id=command_id, fingerprint=fingerprint, reply=reply)]
             )
-            reply = function()
-            receipt.reply = reply
-            receipt.save(update_fields=["reply"])
             return reply, False
-    except IntegrityError:
+    except (AutoCodeError, IntegrityError):
+        # Of two at once the second one waited for the first one's commit, and then found its work done.
         before = _reply_before(actor, command_id, fingerprint)
         if before is None:
             raise
@@ -60,17 +65,16 @@ def once(
 
 
 def _reply_before(actor: Actor, command_id: str, fingerprint: str) -> dict[str, Any] | None:
-    receipt = (
-        CommandReceipt.objects.filter(user_id=actor.id, command_id=command_id)
-        .values_list("fingerprint", "reply")
-        .first()
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_RECEIPT, [sql.key(UUID(actor.id)), command_id])
+        receipt = cursor.fetchone()
     if receipt is None:
         return None
     known, reply = receipt
     if known != fingerprint:
         raise Conflict("This id was used for another command.", field="id")
-    return reply  # type: ignore[no-any-return]
+    answer: dict[str, Any] = msgspec.json.decode(reply)  # both databases hand JSON over as text
+    return answer
 
 
 def _fingerprint(command: str, data: Any) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
 
 from apps.core import clock
 from apps.core.actor import Actor
@@ -26,11 +27,19 @@ from apps.projects.events import ActorRef, ProjectStatus
 from apps.projects.models import Membership, Project, ProjectEvent
 from apps.projects.permissions import Role, may
 from apps.projects.records import Ephemeral, LoggedEvent
+from apps.projects.services import sql
 from apps.projects.signals import ephemeral_emitted, event_committed, event_recorded
 
 logger = logging.getLogger(__name__)
 _KEPT_BY_SAVEPOINTS = ("name", "description", "brief", "status", "status_reason", "locks_version", "task_counter")
 _encoder = msgspec.json.Encoder(decimal_format="string")
+_PROJECTS = Project._meta.db_table  # noqa: SLF001 - Django's documented name
+_MOVE = f"UPDATE {_PROJECTS} SET last_seq = %s, updated_at = %s WHERE id = %s"  # noqa: S608 - no value is in it
+_ROLE = (
+    f"SELECT role FROM {Membership._meta.db_table} AS place JOIN {get_user_model()._meta.db_table} AS person"  # noqa: S608, SLF001
+    " ON person.id = place.user_id WHERE place.project_id = %s AND place.user_id = %s AND person.is_active"
+)
+_alone: contextvars.ContextVar[bool] = contextvars.ContextVar("project_log_alone", default=False)
 _current: contextvars.ContextVar[ProjectLog | None] = contextvars.ContextVar("project_log", default=None)
 
 
@@ -98,13 +107,7 @@ class ProjectLog:
     def role_of(self, actor: Actor) -> Role | None:
         """Return the actor's role in this project, or None for no member. One query an actor and transaction."""
         if actor.id not in self._roles:
-            word = (
-                Membership.objects.filter(project=self.project, user_id=actor.id, user__is_active=True)
-                .values_list("role", flat=True)
-                .first()
-                if actor.id
-                else None
-            )
+            word = _role_word(self.project.pk, UUID(actor.id)) if actor.id else None
             self._roles[actor.id] = Role.from_word(word) if word else None
         return self._roles[actor.id]
 
@@ -160,8 +163,10 @@ class ProjectLog:
     def _flush(self) -> None:
         if not self._pending:
             return
-        ProjectEvent.objects.bulk_create([stored for _, stored in self._pending])
-        Project.objects.filter(pk=self.project.pk).update(last_seq=self.project.last_seq, updated_at=clock.now())
+        sql.insert([stored for _, stored in self._pending])
+        now = connection.ops.adapt_datetimefield_value(clock.now())
+        with connection.cursor() as cursor:
+            cursor.execute(_MOVE, [self.project.last_seq, now, sql.key(self.project.pk)])
 
     def _announce(self) -> None:
         events = [event for event, _ in self._pending]
@@ -196,7 +201,7 @@ def open_log(guid: UUID | str, actor: Actor) -> Iterator[ProjectLog]:
         finally:
             outer.actor = actor_before
         return
-    with transaction.atomic():
+    with transaction.atomic(savepoint=not _alone.get()):
         log = ProjectLog(_locked(guid), actor)
         token = _current.set(log)
         try:
@@ -207,11 +212,32 @@ def open_log(guid: UUID | str, actor: Actor) -> Iterator[ProjectLog]:
         transaction.on_commit(log._announce, robust=True)  # noqa: SLF001
 
 
-def _locked(guid: UUID | str) -> Project:
+@contextmanager
+def alone() -> Iterator[None]:
+    """Say that the transaction around ends with the log that is opened in the block: it needs no savepoint.
+
+    Whatever the block raises must undo the transaction.
+    """
+    token = _alone.set(True)
     try:
-        return Project.objects.select_for_update(no_key=True).get(guid=_as_uuid(guid))
-    except Project.DoesNotExist:
-        raise NotFound from None
+        yield
+    finally:
+        _alone.reset(token)
+
+
+def _locked(guid: UUID | str) -> Project:
+    lock = " FOR NO KEY UPDATE" if connection.features.has_select_for_no_key_update else ""
+    statement = f"SELECT {sql.columns(Project, connection.vendor)} FROM {_PROJECTS} WHERE guid = %s{lock}"  # noqa: S608
+    for project in Project.objects.raw(statement, [sql.key(_as_uuid(guid))]):
+        return project
+    raise NotFound
+
+
+def _role_word(project_id: UUID, user_id: UUID) -> str | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_ROLE, [sql.key(project_id), sql.key(user_id)])
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def _as_uuid(guid: UUID | str) -> UUID:

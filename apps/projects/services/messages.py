@@ -26,6 +26,7 @@ from apps.projects.events import (
 from apps.projects.markdown import render
 from apps.projects.models import Message
 from apps.projects.records import LoggedEvent
+from apps.projects.services import sql
 from apps.projects.services.base import Service, key, text
 from apps.projects.services.log import ProjectLog
 
@@ -220,7 +221,7 @@ class MessageService(Service):
         said: Any = payload
         question = getattr(said, "question", False)
         attachments = getattr(said, "attachments", [])
-        Message.objects.create(
+        row = Message(
             project=log.project,
             key=said.message_id,
             seq=event.seq,
@@ -241,6 +242,7 @@ class MessageService(Service):
             extra=(extra or {}) | ({"attachments": msgspec.to_builtins(attachments)} if attachments else {}),
             created_at=event.at,
         )
+        sql.insert([row])
         return event
 
     def _fresh(self, log: ProjectLog, message_id: str | None) -> str:

@@ -45,6 +45,14 @@ class Settled:
     retryable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A promise on its way: since when, by the monotonic clock, and whether a person waits for its receipts."""
+
+    since: float
+    feedback: bool
+
+
 class Session:
     """Speaks on one open socket until it closes, the lease is lost, or it is cancelled.
 
@@ -68,7 +76,8 @@ class Session:
         self._offsets = Offsets(0, 0)
         self._lanes: Lanes | None = None
         self._steps: asyncio.Queue[Settled] = asyncio.Queue()
-        self._in_flight: dict[str, float] = {}
+        self._in_flight: dict[str, Sent] = {}
+        self._acked: list[str] = []
         self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._sync_now = asyncio.Event()
         self._letters: list[float] = []
@@ -107,6 +116,7 @@ class Session:
             async with asyncio.timeout(self._options.leave_timeout):
                 while not self._steps.empty():
                     await self._settle_one(self._steps.get_nowait())
+                await patiently(relay.take, self._lease.epoch, limit=0, acked=self._acked)
                 await patiently(relay.give_back, self._lease.epoch)
                 await self._save_offset()
 
@@ -188,7 +198,7 @@ class Session:
         match message.type:
             case "ack":
                 if (ack := self._convert(data, control.Ack)) is not None:
-                    self._settled(Settled("acked", ack.id))
+                    self._has(ack.id)
             case "nack":
                 if (nack := self._convert(data, control.Nack)) is not None:
                     step = Settled("refused", nack.id, nack.code or "refused", nack.message, nack.retryable)
@@ -289,26 +299,41 @@ class Session:
         """Send promises, one of each project at a time, as they are made."""
         while True:
             self._wake.clear()
+            acked, self._acked = self._acked, []
+            for key in acked:
+                self._in_flight.pop(key, None)
             free = self._options.in_flight - len(self._in_flight)
-            parcels = await patiently(relay.take, self._lease.epoch, limit=free) if free > 0 else []
+            parcels = []
+            if acked or free > 0:
+                parcels = await patiently(relay.take, self._lease.epoch, limit=free, acked=acked)
             for parcel in parcels:
-                self._in_flight[parcel.key] = time.monotonic()
+                self._in_flight[parcel.key] = Sent(time.monotonic(), parcel.is_feedback)
                 envelope = frames.pack(parcel.type, parcel.data, guid=parcel.guid, id=parcel.key)
                 await self._socket.send(frames.encode([envelope]))
-                self._steps.put_nowait(Settled("sent", parcel.key))
+                if parcel.is_feedback:
+                    self._steps.put_nowait(Settled("sent", parcel.key))
                 if not self._acks:
-                    self._settled(Settled("acked", parcel.key))
+                    self._has(parcel.key)
             self._give_up()
-            if not parcels:
+            if not parcels or len(parcels) < free:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._options.outbox_poll):
                         await self._wake.wait()
 
+    def _has(self, key: str) -> None:
+        """The agents-server has a promise. Most are settled by the next look for what is to be sent."""
+        sent = self._in_flight.get(key)
+        if sent is None or sent.feedback:
+            self._settled(Settled("acked", key))
+        else:
+            self._acked.append(key)
+            self._wake.set()
+
     def _give_up(self) -> None:
         """Count what was not answered in time as refused for the moment: it will be sent again under its id."""
         late = time.monotonic() - self._options.ack_timeout
-        for key, since in list(self._in_flight.items()):
-            if since < late:
+        for key, sent in list(self._in_flight.items()):
+            if sent.since < late and key not in self._acked:
                 del self._in_flight[key]
                 self._settled(Settled("refused", key, "no_ack", "The agents-server did not answer.", retryable=True))
 

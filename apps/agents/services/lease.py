@@ -15,6 +15,7 @@ from apps.agents.models import LinkLease
 from apps.core import clock
 
 _ROW = 1
+_HELD = f"SELECT epoch FROM {LinkLease._meta.db_table} WHERE id = %s"  # noqa: S608, SLF001 - no value is in it
 
 
 class LeaseLost(Exception):  # noqa: N818 - a turn of events, not a fault
@@ -61,12 +62,9 @@ def guard(epoch: int) -> None:
     A shared lock on PostgreSQL: projects' transactions do not wait for each other, only a takeover waits for them. On
     SQLite a writing transaction is alone anyway.
     """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT epoch FROM {LinkLease._meta.db_table} WHERE id = %s FOR SHARE", [_ROW])  # noqa: S608, SLF001
-            row = cursor.fetchone()
-        held = row[0] if row else None
-    else:
-        held = LinkLease.objects.filter(pk=_ROW).values_list("epoch", flat=True).first()
-    if held != epoch:
+    lock = " FOR SHARE" if connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD + lock, [_ROW])
+        row = cursor.fetchone()
+    if row is None or row[0] != epoch:
         raise LeaseLost

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import transaction
-from django.db.models import Min
+from django.db import connection, transaction
+from django.db.models import F
 
 from apps.agents import commands
 from apps.agents.errors import Ignored
@@ -24,11 +25,25 @@ from apps.core.actor import SYSTEM
 from apps.core.errors import AutoCodeError
 from apps.projects.events import LogLevel, ProjectStatus
 from apps.projects.models import Project, Task
+from apps.projects.services import sql
 from apps.projects.services.log import open_log
 from apps.projects.services.logs import LogService
 from apps.projects.wire import project_view, task_view
 
 logger = logging.getLogger(__name__)
+
+_OUTBOX = OutboxMessage._meta.db_table  # noqa: SLF001 - Django's documented name
+_OPEN = f"state IN ('{OutboxState.PENDING.value}', '{OutboxState.SENT.value}')"  # as in the index
+_DUE = (
+    f"SELECT promise.id, promise.key, promise.type, promise.data, project.guid FROM {_OUTBOX} AS promise"  # noqa: S608
+    f" JOIN {Project._meta.db_table} AS project ON project.id = promise.project_id"  # noqa: SLF001
+    f" WHERE promise.id IN (SELECT MIN(id) FROM {_OUTBOX} WHERE {_OPEN} GROUP BY project_id)"
+    f" AND promise.state = '{OutboxState.PENDING.value}' AND promise.due_at <= %s ORDER BY promise.id LIMIT %s"
+)
+_SETTLE = (
+    f"UPDATE {_OUTBOX} SET state = '{OutboxState.ACKED.value}', settled_at = %s, last_error = ''"  # noqa: S608
+    f" WHERE {_OPEN} AND attempts > 0 AND key IN"
+)
 
 REFUSALS = 20
 """How often a promise may be sent in vain before it is dead."""
@@ -50,32 +65,56 @@ class Parcel:
         return self.type == "user_feedback"
 
 
-def take(lease_epoch: int, *, limit: int) -> list[Parcel]:
+def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = ()) -> list[Parcel]:
     """Lease the next promise of each project (at most ``limit``), the oldest first.
 
-    A project whose last one was not answered yet has no next one: the order within a project is exact. Raises
-    ``LeaseLost``.
+    A project whose last one was not answered yet has no next one: the order within a project is exact. ``acked`` are
+    keys that the agents-server has, of anything but feedback (see ``acked``): settled first, in the same transaction.
+    Raises ``LeaseLost``.
     """
+    now = clock.now()
     with transaction.atomic():
         guard(lease_epoch)
-        heads = (
-            OutboxMessage.objects.filter(state__in=OPEN_STATES)
-            .order_by()
-            .values("project_id")
-            .annotate(head=Min("id"))
-            .values_list("head", flat=True)
-        )
-        due = OutboxMessage.objects.filter(pk__in=list(heads), state=OutboxState.PENDING.value, due_at__lte=clock.now())
-        rows = list(due.select_related("project").order_by("id")[:limit])
-        for row in rows:
-            row.state, row.sent_at = OutboxState.SENT.value, clock.now()
-            row.attempts += 1
-            if row.data is None:
-                row.data = _project_update(row.project)
-            row.save(update_fields=["state", "sent_at", "attempts", "data"])
+        if acked:
+            _settle(acked)
+        rows = _due(now, limit) if limit > 0 else []
+        if rows:
+            ids = [row[0] for row in rows]
+            OutboxMessage.objects.filter(pk__in=ids).update(
+                state=OutboxState.SENT.value, sent_at=now, attempts=F("attempts") + 1
+            )
         return [
-            Parcel(key=str(row.key), guid=str(row.project.guid), type=row.type, data=row.data or {}) for row in rows
+            Parcel(key=str(_as_uuid(key)), guid=str(_as_uuid(guid)), type=kind, data=_content(row_id, data))
+            for row_id, key, kind, data, guid in rows
         ]
+
+
+def _due(now: dt.datetime, limit: int) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, [connection.ops.adapt_datetimefield_value(now), limit])
+        return list(cursor.fetchall())
+
+
+def _settle(keys: Sequence[str]) -> int:
+    """Note that the agents-server has these; return how many that settled. What was never sent is not settled."""
+    known = [sql.key(_uuid(key)) for key in keys]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_SETTLE} ({', '.join(['%s'] * len(known))})",
+            [connection.ops.adapt_datetimefield_value(clock.now()), *known],
+        )
+        return int(cursor.rowcount)
+
+
+def _content(row_id: int, data: str | None) -> dict[str, Any]:
+    """Return what is sent; a ``project_update`` is filled now, and stays as it is from its first try on."""
+    if data is not None:
+        known: dict[str, Any] = msgspec.json.decode(data)
+        return known
+    row = OutboxMessage.objects.select_related("project").get(pk=row_id)
+    row.data = _project_update(row.project)
+    row.save(update_fields=["data"])
+    return row.data
 
 
 def forwarded(lease_epoch: int, key: str) -> None:
@@ -93,10 +132,7 @@ def acked(lease_epoch: int, key: str, *, by_server: bool = True) -> bool:
             _advance(lease_epoch, key, FeedbackState.DELIVERED)
         else:
             guard(lease_epoch)
-        settled = OutboxMessage.objects.filter(key=key, state__in=OPEN_STATES, attempts__gt=0).update(
-            state=OutboxState.ACKED.value, settled_at=clock.now(), last_error=""
-        )
-    return bool(settled)
+        return bool(_settle([key]))
 
 
 def refused(lease_epoch: int, key: str, *, code: str, message: str, retryable: bool) -> str:
@@ -204,6 +240,11 @@ def _step(guid: str, feedback_id: str, state: FeedbackState, note: str = "") -> 
             return
         except AutoCodeError:
             logger.warning("feedback %s cannot become %s", feedback_id, state)
+
+
+def _as_uuid(value: UUID | str) -> UUID:
+    """Return what a database gave for a UUID as one."""
+    return value if isinstance(value, UUID) else UUID(value)
 
 
 def _uuid(key: str) -> UUID:

@@ -19,9 +19,7 @@ from apps.projects.models import CommandReceipt
 from apps.projects.services import sql
 from apps.projects.services.log import alone
 
-_RECEIPT = (
-    f"SELECT fingerprint, reply FROM {CommandReceipt._meta.db_table} WHERE user_id = %s AND command_id = %s"  # noqa: S608, SLF001
-)
+_RECEIPT = f"SELECT fingerprint, reply FROM {CommandReceipt._meta.db_table} WHERE user_id = %s AND command_id = %s"  # noqa: S608, SLF001
 KEPT = dt.timedelta(days=7)
 """How long a repeat is recognised. Clients re-send within minutes; a week covers a laptop that slept."""
 
@@ -48,9 +46,7 @@ def once(
         with transaction.atomic():
             with alone():
                 reply = function()
-            sql.insert(
-                [CommandReceipt(user_id=actor.id, command_id=command_id, fingerprint=fingerprint, reply=reply)]
-            )
+            sql.insert([CommandReceipt(user_id=actor.id, command_id=command_id, fingerprint=fingerprint, reply=reply)])
             return reply, False
     except (AutoCodeError, IntegrityError):
         # Of two at once the second one waited for the first one's commit, and then found its work done.

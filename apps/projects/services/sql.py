@@ -39,7 +39,7 @@ def insert(rows: Sequence[models.Model]) -> None:
 def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[Any]]:
     meta, quoted = model._meta, connection.ops.quote_name  # noqa: SLF001 - Django's documented name
     fields = [field for field in meta.concrete_fields if field is not meta.auto_field]
-    columns = ", ".join(quoted(field.column) for field in fields)
+    columns = ", ".join(quoted(str(field.column)) for field in fields)
     head = f"INSERT INTO {quoted(meta.db_table)} ({columns}) VALUES "  # noqa: S608 - names of our own tables
     return head, f"({', '.join(['%s'] * len(fields))})", fields
 
@@ -47,7 +47,7 @@ def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[A
 @functools.cache
 def columns(model: type[models.Model], vendor: str) -> str:
     """Return the model's columns for a SELECT; ``vendor`` only keeps databases apart."""
-    return ", ".join(connection.ops.quote_name(field.column) for field in model._meta.concrete_fields)  # noqa: SLF001
+    return ", ".join(connection.ops.quote_name(str(field.column)) for field in model._meta.concrete_fields)  # noqa: SLF001
 
 
 def key(value: UUID) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from apps.core import clock
 from apps.projects import aio
-from apps.realtime import draining
+from apps.realtime import daphne_pressure, draining
 from apps.realtime.config import config
 from apps.realtime.manager import manager_here, stop_here
 
@@ -108,4 +108,5 @@ def install() -> None:
 
     module.Server.kill_all_applications = kill_all_applications
     module.Server.autocode_drains = True
+    daphne_pressure.install(module.Server)
     atexit.register(cancel_leftovers, module.twisted_loop)

@@ -1,7 +1,7 @@
 """The shortest way out: a prepared WebSocket frame written straight to the server's socket.
 
-Under our Daphne a broadcast costs each viewer one ``send`` of bytes that were framed once in the process. Everything
-that the short way cannot take (a slow reader, a large answer, a close) goes through the queue, in order.
+Under our Daphne a broadcast costs each viewer one ``send`` of bytes that were framed once in the process. What the
+socket does not take at once (a slow reader, a large answer) waits in a bounded backlog, in order.
 Knows Twisted's transports by what they offer, and imports nothing of it.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from apps.realtime.frames import Frame, Frames
 from apps.realtime.metrics import SENT
-from apps.realtime.outlet import QueueOutlet, Send
+from apps.realtime.outlet import Backlog, BoundedOutlet, Send
 
 EXTENSION: Final = "autocode.line"
 """The key in ``scope["extensions"]`` under which our server hands a connection's line to the application."""
@@ -29,6 +29,8 @@ class Line:
         self.protocol = protocol
         self.transport = protocol.transport
         self.send: Callable[[bytes], int] = protocol.transport.socket.send
+        # The producer of HTTP, from before the upgrade: it would stop reading from whoever reads slowly.
+        protocol.transport.unregisterProducer()
 
     @classmethod
     def of(cls, protocol: Any) -> Line | None:
@@ -38,17 +40,19 @@ class Line:
         return cls(protocol) if all(hasattr(transport, name) for name in needed) else None
 
 
-class DirectOutlet(QueueOutlet):
-    """A ``QueueOutlet`` that goes past its own queue while nothing waits in it or in the transport.
+class DirectOutlet(BoundedOutlet):
+    """Writes at once while nothing waits in it or in the transport; else whenever the transport has become empty.
 
-    ``put`` is what a broadcast costs for each viewer, so it asks for everything in one place.
+    So the transport never holds more than one batch, ``waiting`` counts that batch until it has left, and everything
+    else can still merge. ``put`` is what a broadcast costs for each viewer: it asks for everything in one place.
     """
 
-    __slots__ = ("_protocol", "_send_now", "_transport")
+    __slots__ = ("_handed", "_protocol", "_send_now", "_transport")
 
     def __init__(self, line: Line, send: Send, *, limit: int, on_overflow: Callable[[], None]) -> None:
         super().__init__(send, limit=limit, on_overflow=on_overflow)
         self._protocol, self._transport, self._send_now = line.protocol, line.transport, line.send
+        self._handed = 0
 
     def put(self, frame: Frame) -> None:
         """See ``Outlet``."""
@@ -91,3 +95,53 @@ class DirectOutlet(QueueOutlet):
         if sent < len(data):
             transport.write(data[sent:])
         return True
+
+    # --- a producer of Twisted, which calls whenever the transport has become empty ------------------------------
+
+    def _begin(self, backlog: Backlog) -> None:
+        self._handed = left = waiting_bytes(self._transport)
+        backlog.waiting += left
+        self._transport.registerProducer(self, False)  # asks at once for the first batch
+
+    def resumeProducing(self) -> None:
+        """Hand over batches until the transport has something to wait for."""
+        backlog = self._backlog
+        if backlog is None:
+            return
+        transport = self._transport
+        if self._protocol.state != OPEN or transport.disconnecting:
+            self.stop()
+            return
+        while not waiting_bytes(transport):
+            backlog.waiting -= self._handed
+            self._handed = 0
+            if not backlog.cells:
+                self._backlog = None
+                transport.unregisterProducer()
+                backlog.empty.set()
+                return
+            frames, self._handed = backlog.next()
+            data = frames[0].wire if len(frames) == 1 else b"".join([frame.wire for frame in frames])
+            SENT.frames += len(frames)
+            SENT.envelopes += len(frames)
+            SENT.bytes += sum([frame.size for frame in frames])
+            if not self._written(data):
+                transport.write(data)
+
+    def pauseProducing(self) -> None:
+        """Never called: we produce when asked."""
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+        self.stop()
+
+    def stop(self) -> None:
+        """See ``Outlet``."""
+        if self._backlog is not None:
+            self._transport.unregisterProducer()
+        super().stop()
+
+
+def waiting_bytes(transport: Any) -> int:
+    """Return how many bytes wait in a Twisted transport's buffers."""
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # type: ignore[no-any-return]  # noqa: SLF001

@@ -21,7 +21,7 @@ from apps.realtime.protocol import batch
 logger = logging.getLogger(__name__)
 
 BATCH_FRAMES: Final = 64  # envelopes in one outgoing frame
-BATCH_BYTES: Final = 262_144
+BATCH_BYTES: Final = 65_536  # handed over at a time; what waits longer can still merge
 CLOSE_PATIENCE: Final = 2.0  # seconds until a close overtakes what a stuck reader has not taken
 
 
@@ -38,7 +38,7 @@ class Outlet(abc.ABC):
     @property
     @abc.abstractmethod
     def waiting(self) -> int:
-        """Bytes that were put and not yet handed to the server, without exempt ones."""
+        """Bytes that were put and have not left, as far as the outlet can know it; without exempt ones."""
 
     @abc.abstractmethod
     def put(self, frame: Frame) -> None:
@@ -69,10 +69,10 @@ class Outlet(abc.ABC):
 Send = Callable[[Any], Awaitable[None]]
 
 
-class _Backlog:
+class Backlog:
     """What waits for one reader. Cells, so that a pending frame can be replaced in its place."""
 
-    __slots__ = ("cells", "empty", "exempt", "pending", "task", "waiting")
+    __slots__ = ("cells", "empty", "exempt", "pending", "waiting")
 
     def __init__(self) -> None:
         self.cells: deque[list[Frame]] = deque()
@@ -80,28 +80,29 @@ class _Backlog:
         self.exempt: set[int] = set()
         self.waiting = 0
         self.empty = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
 
-    def append(self, frame: Frame, *, exempt: bool) -> None:
+    def append(self, frame: Frame, *, exempt: bool = False) -> None:
         """Add a frame at the end."""
         cell = [frame]
         if exempt:
             self.exempt.add(id(cell))
-        elif frame.piece is not None:
-            self.pending[frame.guid, frame.piece.key] = cell
+        else:
+            self.waiting += frame.size
+            if frame.piece is not None:
+                self.pending[frame.guid, frame.piece.key] = cell
         if frame.piece is None and self.pending:
             # What merges must not move across a durable event.
             self.pending.clear()
         self.cells.append(cell)
 
-    def next(self) -> tuple[str, int]:
-        """Take the next frame or batch; return it and how many counted bytes it holds."""
-        texts: list[str] = []
+    def next(self) -> tuple[list[Frame], int]:
+        """Take the frames that leave together next; return them and how many counted bytes they hold."""
+        frames: list[Frame] = []
         total = counted = 0
-        while self.cells and len(texts) < BATCH_FRAMES:
+        while self.cells and len(frames) < BATCH_FRAMES:
             cell = self.cells[0]
             frame = cell[0]
-            if texts and total + frame.size > BATCH_BYTES:
+            if frames and total + frame.size > BATCH_BYTES:
                 break
             self.cells.popleft()
             if self.exempt and id(cell) in self.exempt:
@@ -111,22 +112,22 @@ class _Backlog:
                 if frame.piece is not None and self.pending.get((frame.guid, frame.piece.key)) is cell:
                     del self.pending[frame.guid, frame.piece.key]
             total += frame.size
-            texts.append(frame.text)
-        metrics.note_out(1, len(texts), total)
-        return (texts[0] if len(texts) == 1 else batch(texts)), counted
+            frames.append(frame)
+        return frames, counted
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, and let go who waits for the end."""
         self.cells.clear()
         self.pending.clear()
         self.exempt.clear()
         self.waiting = 0
+        self.empty.set()
 
 
-class QueueOutlet(Outlet):
-    """An outlet in front of an ASGI ``send``: a backlog and a task that empties it, both there only while needed.
+class BoundedOutlet(Outlet):
+    """What outlets have in common: a backlog that is there only while something waits.
 
-    Several waiting envelopes leave as one JSON array. ``on_overflow`` is called once, from ``put``.
+    A subclass says how the backlog is emptied. ``on_overflow`` is called once, from ``put``.
     """
 
     __slots__ = ("_backlog", "_closed", "_limit", "_on_overflow", "_send")
@@ -135,12 +136,16 @@ class QueueOutlet(Outlet):
         self._send = send
         self._limit = limit
         self._on_overflow = on_overflow
-        self._backlog: _Backlog | None = None
+        self._backlog: Backlog | None = None
         self._closed = False
+
+    @abc.abstractmethod
+    def _begin(self, backlog: Backlog) -> None:
+        """Begin to empty this backlog: the first frames are in it."""
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait, without exempt ones."""
+        """See ``Outlet``."""
         return self._backlog.waiting if self._backlog is not None else 0
 
     def put(self, frame: Frame) -> None:
@@ -149,23 +154,26 @@ class QueueOutlet(Outlet):
             return
         if self.waiting + frame.size > self._limit:
             self._overflow()
-            return
-        self._append(frame).waiting += frame.size
+        elif self._backlog is not None:
+            self._backlog.append(frame)
+        else:
+            self._start(frame)
 
     def put_exempt(self, frames: Iterable[Frame]) -> None:
         """See ``Outlet``."""
         if self._closed:
             return
+        if self._backlog is None:
+            self._start(*frames, exempt=True)
+            return
         for frame in frames:
-            self._append(frame, exempt=True)
+            self._backlog.append(frame, exempt=True)
 
-    def _append(self, frame: Frame, *, exempt: bool = False) -> _Backlog:
-        backlog = self._backlog
-        if backlog is None:
-            backlog = self._backlog = _Backlog()
-            backlog.task = asyncio.create_task(self._hand_over(backlog), name="outlet")
-        backlog.append(frame, exempt=exempt)
-        return backlog
+    def _start(self, *frames: Frame, exempt: bool = False) -> None:
+        backlog = self._backlog = Backlog()
+        for frame in frames:
+            backlog.append(frame, exempt=exempt)
+        self._begin(backlog)
 
     def _merged(self, frame: Frame) -> bool:
         backlog = self._backlog
@@ -188,7 +196,6 @@ class QueueOutlet(Outlet):
         self._closed = True
         if self._backlog is not None:
             self._backlog.clear()
-            self._backlog.empty.set()
         self._on_overflow()
 
     async def drained(self) -> None:
@@ -196,30 +203,15 @@ class QueueOutlet(Outlet):
         if self._backlog is not None:
             await self._backlog.empty.wait()
 
-    async def _hand_over(self, backlog: _Backlog) -> None:
-        """Give the server what waits, until nothing does."""
-        while backlog.cells:
-            text, size = backlog.next()
-            try:
-                await self._send({"type": "websocket.send", "text": text})
-            except Exception as error:  # noqa: BLE001 - whatever a server raises for a peer that is gone
-                logger.debug("a connection does not take frames any more: %s", error)
-                self._closed = True
-                backlog.clear()
-            backlog.waiting = max(0, backlog.waiting - size)
-        if self._backlog is backlog:
-            self._backlog = None
-        backlog.empty.set()
-
     async def close(self, code: int, last: Frame | None = None) -> None:
         """See ``Outlet``."""
         if not self._closed:
             if last is not None:
-                self._append(last, exempt=True)
+                self.put_exempt([last])
             self._closed = True
-            if self._backlog is not None and self._backlog.task is not None:
-                with contextlib.suppress(Exception):
-                    await asyncio.wait_for(asyncio.shield(self._backlog.task), CLOSE_PATIENCE)
+            if self._backlog is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._backlog.empty.wait(), CLOSE_PATIENCE)
         self.stop()
         with contextlib.suppress(Exception):
             # A plain int: Autobahn refuses subclasses.
@@ -231,6 +223,40 @@ class QueueOutlet(Outlet):
         backlog, self._backlog = self._backlog, None
         if backlog is not None:
             backlog.clear()
-            backlog.empty.set()
-            if backlog.task is not None:
-                backlog.task.cancel()
+
+
+class QueueOutlet(BoundedOutlet):
+    """An outlet in front of an ASGI ``send``. Several waiting envelopes leave as one JSON array."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, send: Send, *, limit: int, on_overflow: Callable[[], None]) -> None:
+        super().__init__(send, limit=limit, on_overflow=on_overflow)
+        self._task: asyncio.Task[None] | None = None
+
+    def _begin(self, backlog: Backlog) -> None:
+        self._task = asyncio.create_task(self._hand_over(backlog), name="outlet")
+
+    async def _hand_over(self, backlog: Backlog) -> None:
+        """Give the server what waits, until nothing does."""
+        while backlog.cells:
+            frames, counted = backlog.next()
+            text = frames[0].text if len(frames) == 1 else batch([frame.text for frame in frames])
+            metrics.note_out(1, len(frames), sum([frame.size for frame in frames]))
+            try:
+                await self._send({"type": "websocket.send", "text": text})
+            except Exception as error:  # noqa: BLE001 - whatever a server raises for a peer that is gone
+                logger.debug("a connection does not take frames any more: %s", error)
+                self._closed = True
+                backlog.clear()
+            backlog.waiting = max(0, backlog.waiting - counted)
+        if self._backlog is backlog:
+            self._backlog = self._task = None
+        backlog.empty.set()
+
+    def stop(self) -> None:
+        """See ``Outlet``."""
+        super().stop()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None

@@ -17,14 +17,14 @@ from twisted.internet import defer, reactor
 
 from apps.realtime import daphne_drain
 from apps.realtime.config import config
+from apps.realtime.daphne_pressure import writable
+from apps.realtime.daphne_protocol import PROTOCOL_OPTIONS, RoomProtocol
 from apps.realtime.direct import EXTENSION, Line
 from apps.realtime.manager import manager_here
 
 logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 4096  # Daphne's 50 makes the 51st of many simultaneous connections wait a second for its SYN
-HIGH_WATER: Final = 262_144  # bytes in Twisted's buffer of one connection before its application has to wait
-POLL_S: Final = (0.005, 0.02, 0.05, 0.1)
 LINK_RETRY_S: Final = 5.0
 
 
@@ -51,11 +51,8 @@ class RoomServer(Server):
         super().listen_success(port)
 
     def _ready(self) -> None:
-        self.ws_factory.setProtocolOptions(
-            versions=[13],  # RFC 6455; the others are drafts
-            failByDrop=False,  # a frame that is too large gets 1009, not a cut
-            closeHandshakeTimeout=3,  # seconds
-        )
+        self.ws_factory.protocol = RoomProtocol
+        self.ws_factory.setProtocolOptions(**PROTOCOL_OPTIONS)
         # One turn later: the reactor says "running" before its loop runs, and `_start` needs the running loop.
         reactor.callWhenRunning(twisted_loop.call_soon, self._start)
 
@@ -98,29 +95,7 @@ class RoomServer(Server):
     async def handle_reply(self, protocol: Any, message: Any) -> None:
         """Pass a message on, and make its application wait while the reader does not take what was sent before."""
         await super().handle_reply(protocol, message)
-        if message["type"] in {"websocket.send", "http.response.body"} and waiting_bytes(protocol) > HIGH_WATER:
-            await self._writable(protocol)
-
-    async def _writable(self, protocol: Any) -> None:
-        turn = 0
-        while waiting_bytes(protocol) > HIGH_WATER // 2:
-            details = self.connections.get(protocol)
-            if details is None or details.get("disconnected"):
-                return
-            await asyncio.sleep(POLL_S[min(turn, len(POLL_S) - 1)])
-            turn += 1
-
-
-def waiting_bytes(protocol: Any) -> int:
-    """Return how many bytes of this connection wait in Twisted's buffers; 0 when its transport does not tell."""
-    transport: Any = getattr(protocol, "transport", None)
-    if transport is None:
-        transport = getattr(getattr(protocol, "channel", None), "transport", None)
-    try:
-        waiting: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # noqa: SLF001
-        return waiting
-    except AttributeError:
-        return 0
+        await writable(self, protocol, message)
 
 
 def with_backlog(endpoint: str) -> str:

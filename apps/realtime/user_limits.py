@@ -11,27 +11,32 @@ from apps.realtime.limits import Buckets
 
 logger = logging.getLogger(__name__)
 
-# KEYS[1] a hash; ARGV rate a second, burst. The time is Redis's own, so that clocks of machines do not matter.
-# Returns after how many milliseconds there is a token; 0 means that one was taken.
+# KEYS[1] a hash; ARGV rate a second, burst, tokens wanted. The time is Redis's own, so that clocks of machines do not
+# matter. Returns how many tokens were taken (at least one), or the milliseconds until there is one as a negative.
 TAKE: Final = """
 local now = redis.call('TIME')
 local at = tonumber(now[1]) + tonumber(now[2]) / 1000000
-local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local rate, burst, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local state = redis.call('HMGET', KEYS[1], 'tokens', 'at')
 local tokens = burst
 if state[1] then
   tokens = math.min(burst, tonumber(state[1]) + math.max(0, at - tonumber(state[2])) * rate)
 end
-local wait = 0
+local answer
 if tokens >= 1 then
-  tokens = tokens - 1
+  answer = math.min(wanted, math.floor(tokens))
+  tokens = tokens - answer
 else
-  wait = math.max(1, math.ceil((1 - tokens) / rate * 1000))
+  answer = -math.max(1, math.ceil((1 - tokens) / rate * 1000))
 end
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.6f', at))
 redis.call('EXPIRE', KEYS[1], math.ceil(burst / rate) + 1)
-return wait
+return answer
 """
+
+LOT: Final = 8  # tokens fetched at once, so that a busy user costs Redis one call for eight commands
+USERS: Final = 10_000  # lots of so many users, then those that are over are forgotten
+LOT_S: Final = 1.0  # how long fetched tokens are good
 
 
 class UserRate(abc.ABC):
@@ -66,18 +71,35 @@ class RedisUserRate(UserRate):
         self._rate = rate
         self._take = client.register_script(TAKE)
         self._local = MemoryUserRate(rate)
+        self._lots: dict[str, tuple[int, float]] = {}
         self._away_until = 0.0
 
     async def take(self, user_id: str) -> int:
-        """See ``UserRate``."""
-        if clock.monotonic() < self._away_until:
+        """See ``UserRate``. One command costs one token; a second within a second fetches a lot of them."""
+        now = clock.monotonic()
+        if now < self._away_until:
             return await self._local.take(user_id)
+        left, until = self._lots.get(user_id, (0, 0.0))
+        if left and now < until:
+            self._lots[user_id] = left - 1, until
+            return 0
+        wanted = LOT if now < until else 1
         try:
-            return int(await self._take(keys=[f"{self._prefix}:rate:{user_id}"], args=[self._rate, self._rate]))
+            key = f"{self._prefix}:rate:{user_id}"
+            answer = int(await self._take(keys=[key], args=[self._rate, self._rate, wanted]))
+            if answer < 0:
+                return -answer
+            self._keep(user_id, answer - 1, now)
+            return 0
         except Exception as error:  # noqa: BLE001 - any failure of Redis means the same here
             logger.warning("Redis does not count commands (%s); this process counts for itself", type(error).__name__)
             self._away_until = clock.monotonic() + 5.0
             return await self._local.take(user_id)
+
+    def _keep(self, user_id: str, left: int, now: float) -> None:
+        if len(self._lots) >= USERS:
+            self._lots = {user: lot for user, lot in self._lots.items() if now < lot[1]}
+        self._lots[user_id] = left, now + LOT_S
 
     async def close(self) -> None:
         """Close the connections to Redis."""

@@ -34,6 +34,10 @@ LETTERS_A_MINUTE = 60
 """Unreadable frames that are kept; more of them are only counted."""
 
 
+SETTLE_S = 0.02
+"""How long the receipt for a promise with nothing behind it may wait for company."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """A step of a promise, for the settler: sent, acked, refused or given back."""
@@ -47,10 +51,14 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A promise on its way: since when, by the monotonic clock, and whether a person waits for its receipts."""
+    """A promise on its way.
+
+    Since when, by the monotonic clock; whether a person waits for its receipts; whether more waits behind it.
+    """
 
     since: float
     feedback: bool
+    more: bool
 
 
 class Session:
@@ -307,7 +315,7 @@ class Session:
             if acked or free > 0:
                 parcels = await patiently(relay.take, self._lease.epoch, limit=free, acked=acked)
             for parcel in parcels:
-                self._in_flight[parcel.key] = Sent(time.monotonic(), parcel.is_feedback)
+                self._in_flight[parcel.key] = Sent(time.monotonic(), parcel.is_feedback, parcel.more)
                 envelope = frames.pack(parcel.type, parcel.data, guid=parcel.guid, id=parcel.key)
                 await self._socket.send(frames.encode([envelope]))
                 if parcel.is_feedback:
@@ -321,13 +329,19 @@ class Session:
                         await self._wake.wait()
 
     def _has(self, key: str) -> None:
-        """The agents-server has a promise. Most are settled by the next look for what is to be sent."""
+        """The agents-server has a promise. Most are settled by the next look for what is to be sent.
+
+        That look comes at once when something waited behind it, and otherwise soon: the next promise brings it earlier.
+        """
         sent = self._in_flight.get(key)
         if sent is None or sent.feedback:
             self._settled(Settled("acked", key))
-        else:
-            self._acked.append(key)
+            return
+        self._acked.append(key)
+        if sent.more:
             self._wake.set()
+        elif len(self._acked) == 1:
+            asyncio.get_running_loop().call_later(SETTLE_S, self._wake.set)
 
     def _give_up(self) -> None:
         """Count what was not answered in time as refused for the moment: it will be sent again under its id."""

@@ -35,10 +35,11 @@ logger = logging.getLogger(__name__)
 _OUTBOX = OutboxMessage._meta.db_table  # noqa: SLF001 - Django's documented name
 _OPEN = f"state IN ('{OutboxState.PENDING.value}', '{OutboxState.SENT.value}')"  # as in the index
 _DUE = (
-    f"SELECT promise.id, promise.key, promise.type, promise.data, project.guid FROM {_OUTBOX} AS promise"  # noqa: S608
+    "SELECT promise.id, promise.key, promise.type, promise.data, project.guid, head.waiting"  # noqa: S608
+    f" FROM (SELECT MIN(id) AS id, COUNT(*) AS waiting FROM {_OUTBOX} WHERE {_OPEN} GROUP BY project_id) AS head"
+    f" JOIN {_OUTBOX} AS promise ON promise.id = head.id"
     f" JOIN {Project._meta.db_table} AS project ON project.id = promise.project_id"  # noqa: SLF001
-    f" WHERE promise.id IN (SELECT MIN(id) FROM {_OUTBOX} WHERE {_OPEN} GROUP BY project_id)"
-    f" AND promise.state = '{OutboxState.PENDING.value}' AND promise.due_at <= %s ORDER BY promise.id LIMIT %s"
+    f" WHERE promise.state = '{OutboxState.PENDING.value}' AND promise.due_at <= %s ORDER BY promise.id LIMIT %s"
 )
 _SETTLE = (
     f"UPDATE {_OUTBOX} SET state = '{OutboxState.ACKED.value}', settled_at = %s, last_error = ''"  # noqa: S608
@@ -58,6 +59,8 @@ class Parcel:
     guid: str
     type: str
     data: dict[str, Any]
+    more: bool = False
+    """Whether the project had another one waiting behind it."""
 
     @property
     def is_feedback(self) -> bool:
@@ -84,8 +87,14 @@ def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = ()) -> list[Par
                 state=OutboxState.SENT.value, sent_at=now, attempts=F("attempts") + 1
             )
         return [
-            Parcel(key=str(_as_uuid(key)), guid=str(_as_uuid(guid)), type=kind, data=_content(row_id, data))
-            for row_id, key, kind, data, guid in rows
+            Parcel(
+                key=str(_as_uuid(key)),
+                guid=str(_as_uuid(guid)),
+                type=kind,
+                data=_content(row_id, data),
+                more=waiting > 1,
+            )
+            for row_id, key, kind, data, guid, waiting in rows
         ]
 
 

@@ -147,8 +147,8 @@ async def test_the_rate_of_a_user_is_shared_through_redis(redis_url: str) -> Non
     one = RedisUserRate(Redis.from_url(redis_url), prefix, 5.0)
     two = RedisUserRate(Redis.from_url(redis_url), prefix, 5.0)
     waits = [await limiter.take("u") for _ in range(4) for limiter in (one, two)]
-    assert waits[:5] == [0] * 5
-    assert all(0 < wait <= 200 for wait in waits[5:])
+    assert waits.count(0) == 5  # tokens are fetched in lots: which process has the last ones is a matter of luck
+    assert all(0 < wait <= 200 for wait in waits if wait)
     assert await one.take("another") == 0
     await one.close()
     await two.close()

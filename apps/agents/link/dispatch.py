@@ -190,6 +190,7 @@ def _usage(log: ProjectLog, message: m.Usage, texts: OpenTexts) -> None:
 def _done(log: ProjectLog, message: m.Done, texts: OpenTexts) -> None:
     guid = _guid(log)
     written = texts.of(guid, message.run_id)
+    log.settle()
     # A text whose end came in this very transaction is still among the open ones, but needs no other end.
     finished = set(
         Message.objects.filter(project=log.project, key__in=[text.message_id for text in written]).values_list(

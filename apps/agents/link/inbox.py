@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from apps.agents.errors import Ignored
 from apps.agents.link import dispatch, frames
@@ -21,6 +21,8 @@ from apps.core.correlation import correlated
 from apps.core.errors import AutoCodeError, InvalidField, NotFound
 from apps.projects.models import Project
 from apps.projects.services.log import ProjectLog, open_log
+
+APPLIED_PLAINLY = Outcome(APPLIED)
 
 logger = logging.getLogger(__name__)
 
@@ -43,25 +45,45 @@ def apply_batch(
     ``LeaseLost``: then nothing was done.
     """
     try:
-        with open_log(guid, AGENTS_SERVER) as log:
-            guard(lease_epoch)
-            batch = _Batch(server, items, texts)
-            batch.run(log)
+        batch = _Batch(server, items, texts)
+        try:
+            batch.write(guid, lease_epoch)
+        except (_Trouble, IntegrityError, DataError):
+            # Something in it is not to be applied: once more, each message where it can be undone alone.
+            batch = _Batch(server, items, texts, careful=True)
+            batch.write(guid, lease_epoch)
     except NotFound:
         return _refuse_all(items, server, lease_epoch)
     batch.settle_texts(guid)
     return batch.answers
 
 
+class _Trouble(Exception):  # noqa: N818 - a turn of events, not a fault
+    """A message of a batch was not simply applied."""
+
+
 class _Batch:
-    def __init__(self, server: str, items: list[Item], texts: OpenTexts) -> None:
-        self._server, self._items, self._texts = server, items, texts
-        self._known = outcomes(server, [item.envelope.id for item in items if item.envelope.id])
+    """A transaction's worth of messages.
+
+    Not ``careful``: without a savepoint for each, which cost as much as what they protect; the first message that is
+    not simply applied raises ``_Trouble``.
+    """
+
+    def __init__(self, server: str, items: list[Item], texts: OpenTexts, *, careful: bool = False) -> None:
+        self._server, self._items, self._texts, self._careful = server, items, texts, careful
+        self._known: dict[str, Outcome] = {}
         self._fresh: list[tuple[str, str, Outcome]] = []
         self._letters: list[DeadLetter] = []
         self.answers: list[tuple[str | None, Outcome]] = []
 
-    def run(self, log: ProjectLog) -> None:
+    def write(self, guid: str, lease_epoch: int) -> None:
+        """Carry out the batch in one transaction. Raises ``NotFound``, ``LeaseLost``, ``_Trouble``, database errors."""
+        with open_log(guid, AGENTS_SERVER) as log:
+            guard(lease_epoch)
+            self._known = outcomes(self._server, [item.envelope.id for item in self._items if item.envelope.id])
+            self._run(log)
+
+    def _run(self, log: ProjectLog) -> None:
         for item in self._items:
             message_id = item.envelope.id
             outcome = self._known.get(message_id) if message_id else None
@@ -85,10 +107,24 @@ class _Batch:
                 self._texts.close(guid, message.run_id, message.message_id)
 
     def _apply(self, log: ProjectLog, item: Item) -> Outcome:
+        if not self._careful:
+            return self._apply_plainly(log, item)
         outcome = carry_out(log, item, self._texts)
         if outcome.outcome == REFUSED:
             self._letters.append(_letter(item, outcome, log.project))
         return outcome
+
+    def _apply_plainly(self, log: ProjectLog, item: Item) -> Outcome:
+        try:
+            if item.error is not None:
+                raise item.error
+            with correlated(item.envelope.id or ""):
+                dispatch.carry_out(log, item.message, self._texts)
+        except (OperationalError, InterfaceError, LeaseLost):
+            raise
+        except Exception as why:
+            raise _Trouble from why
+        return APPLIED_PLAINLY
 
 
 def carry_out(log: ProjectLog, item: Item, texts: OpenTexts) -> Outcome:

@@ -46,7 +46,7 @@ class AgentService(Service):
         """Introduce an agent, or one that comes back (the same ``agent_id``); None when it is here as told already."""
         with self.log(guid) as log:
             log.require("stage.update")
-            agent = Agent.objects.filter(project=log.project, key=agent_id).first()
+            agent = self._known(log, agent_id)
             new = agent is None
             if agent is None:
                 agent = self._new(log, agent_id)
@@ -72,12 +72,22 @@ class AgentService(Service):
 
     def ensure(self, log: ProjectLog, agent_id: str) -> Agent:
         """Return the agent; one that never introduced itself is introduced by its id."""
-        agent = Agent.objects.filter(project=log.project, key=agent_id).first()
+        agent = self._known(log, agent_id)
         if agent is None:
             agent = self._new(log, agent_id)
             agent.name = agent_id
             self._introduce(log, agent, None)
         return agent
+
+    def _known(self, log: ProjectLog, agent_id: str) -> Agent | None:
+        place = ("agent", agent_id)
+        if place not in log.memory:
+            agent = Agent.objects.filter(project=log.project, key=agent_id).first()
+            if agent is None:
+                return None
+            log.memory[place] = agent
+        found: Agent = log.memory[place]
+        return found
 
     def update_status(
         self,

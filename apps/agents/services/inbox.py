@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.agents.models import DeadLetter, InboxReceipt
 from apps.core import clock
+from apps.projects.services import sql
 
 APPLIED, IGNORED, REFUSED = "applied", "ignored", "refused"
 
@@ -32,13 +33,20 @@ def outcomes(server: str, ids: Collection[str]) -> dict[str, Outcome]:
 def keep(server: str, handled: list[tuple[str, str, Outcome]], letters: list[DeadLetter]) -> None:
     """Write receipts for (id, type, outcome) and the dead letters. In the transaction of what was handled."""
     now = clock.now()
-    InboxReceipt.objects.bulk_create(
-        InboxReceipt(
-            server=server, message_id=message_id, type=kind[:40], outcome=outcome.outcome, note=_note(outcome), at=now
-        )
-        for message_id, kind, outcome in handled
+    sql.insert(
+        [
+            InboxReceipt(
+                server=server,
+                message_id=message_id,
+                type=kind[:40],
+                outcome=outcome.outcome,
+                note=_note(outcome),
+                at=now,
+            )
+            for message_id, kind, outcome in handled
+        ]
     )
-    DeadLetter.objects.bulk_create(letters)
+    sql.insert(letters)
 
 
 def _note(outcome: Outcome) -> dict[str, Any] | None:

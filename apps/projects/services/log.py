@@ -7,6 +7,7 @@ counter), and writes all events of the transaction together at its end. Events c
 from __future__ import annotations
 
 import contextvars
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 
 from apps.core import clock
 from apps.core.actor import Actor
@@ -52,6 +53,9 @@ class ProjectLog:
         self._pending: list[tuple[LoggedEvent, ProjectEvent]] = []
         self._roles: dict[str, Role | None] = {}
         self._news: list[Ephemeral] = []
+        self._rows: list[models.Model] = []
+        self.memory: dict[tuple[str, str], Any] = {}
+        """Rows that services of this transaction read and may read again, by kind and id. Empty after an undo."""
 
     @property
     def next_seq(self) -> int:
@@ -94,6 +98,16 @@ class ProjectLog:
         self._pending.append((event, stored))
         event_recorded.send(sender=ProjectLog, log=self, event=event, payload=payload)
         return event
+
+    def insert(self, row: models.Model) -> None:
+        """Insert a new row, together with others of its kind: not later than ``settle`` or the transaction's end."""
+        self._rows.append(row)
+
+    def settle(self) -> None:
+        """Write the rows of ``insert`` now. For who is about to look for them."""
+        rows, self._rows = self._rows, []
+        for _, alike in itertools.groupby(rows, type):
+            sql.insert(list(alike))
 
     def emit(self, news: Ephemeral) -> None:
         """Send news that is not stored, after the commit and after all events of this transaction."""
@@ -147,12 +161,16 @@ class ProjectLog:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo this block alone, rows and events, when it raises. For batches in which one message may be bad."""
+        self.settle()
         mark, news, seq = len(self._pending), len(self._news), self.project.last_seq
         fields = {name: getattr(self.project, name) for name in _KEPT_BY_SAVEPOINTS}
         try:
             with transaction.atomic():
                 yield
+                self.settle()
         except BaseException:
+            self._rows.clear()
+            self.memory.clear()
             del self._pending[mark:]
             del self._news[news:]
             self.project.last_seq = seq
@@ -161,6 +179,7 @@ class ProjectLog:
             raise
 
     def _flush(self) -> None:
+        self.settle()
         if not self._pending:
             return
         sql.insert([stored for _, stored in self._pending])

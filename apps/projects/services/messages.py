@@ -26,7 +26,6 @@ from apps.projects.events import (
 from apps.projects.markdown import render
 from apps.projects.models import Message
 from apps.projects.records import LoggedEvent
-from apps.projects.services import sql
 from apps.projects.services.base import Service, key, text
 from apps.projects.services.log import ProjectLog
 
@@ -77,6 +76,7 @@ class MessageService(Service):
                 attachments=self._checked(attachments or []),
             )
             if kind is MessageKind.USER and payload.reply_to_id:
+                log.settle()
                 Message.objects.filter(project=log.project, key=payload.reply_to_id).update(waiting_user_response=False)
             return self._write(log, payload, MessageSource.PROJECT, kind)
 
@@ -194,6 +194,7 @@ class MessageService(Service):
                 extra__channelId=channel_id,
                 extra__externalId=external_id,
             )
+            log.settle()
             if same.exists():
                 return None
             content = text(content, field="content", longest=LONGEST)
@@ -242,18 +243,22 @@ class MessageService(Service):
             extra=(extra or {}) | ({"attachments": msgspec.to_builtins(attachments)} if attachments else {}),
             created_at=event.at,
         )
-        sql.insert([row])
+        log.insert(row)
         return event
 
     def _fresh(self, log: ProjectLog, message_id: str | None) -> str:
         if message_id is None:
             return new_id()
+        log.settle()
         if Message.objects.filter(project=log.project, key=key(message_id, field="messageId")).exists():
             raise Conflict("This messageId is taken.", field="messageId")
         return message_id
 
     def _known(self, log: ProjectLog, message_id: str | None) -> str | None:
-        if message_id is not None and not Message.objects.filter(project=log.project, key=message_id).exists():
+        if message_id is None:
+            return None
+        log.settle()
+        if not Message.objects.filter(project=log.project, key=message_id).exists():
             raise InvalidField("There is no such message here.", field="replyToId")
         return message_id
 

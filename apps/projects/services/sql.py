@@ -13,6 +13,9 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
+PARAMETERS = 30_000
+"""Of one statement: SQLite takes 32,766 since 3.32 (its limits page, SQLITE_MAX_VARIABLE_NUMBER), PostgreSQL 65,535."""
+
 
 def insert(rows: Sequence[models.Model]) -> None:
     """Insert new rows of one model, with as few statements as the database's limit of parameters allows.
@@ -23,7 +26,7 @@ def insert(rows: Sequence[models.Model]) -> None:
         return
     database = connections[DEFAULT_DB_ALIAS]  # the proxy would look it up for every value
     head, one, fields = _insertion(type(rows[0]), database.vendor)
-    most = max(1, (database.features.max_query_params or 30_000) // len(fields))
+    most = PARAMETERS // len(fields)
     with database.cursor() as cursor:
         for start in range(0, len(rows), most):
             part = rows[start : start + most]

@@ -86,6 +86,7 @@ class Session:
         self._steps: asyncio.Queue[Settled] = asyncio.Queue()
         self._in_flight: dict[str, Sent] = {}
         self._acked: list[str] = []
+        self._settling: asyncio.TimerHandle | None = None
         self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._sync_now = asyncio.Event()
         self._letters: list[float] = []
@@ -308,6 +309,9 @@ class Session:
         while True:
             self._wake.clear()
             acked, self._acked = self._acked, []
+            if self._settling is not None:
+                self._settling.cancel()
+                self._settling = None
             for key in acked:
                 self._in_flight.pop(key, None)
             free = self._options.in_flight - len(self._in_flight)
@@ -340,8 +344,8 @@ class Session:
         self._acked.append(key)
         if sent.more:
             self._wake.set()
-        elif len(self._acked) == 1:
-            asyncio.get_running_loop().call_later(SETTLE_S, self._wake.set)
+        elif self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(SETTLE_S, self._wake.set)
 
     def _give_up(self) -> None:
         """Count what was not answered in time as refused for the moment: it will be sent again under its id."""

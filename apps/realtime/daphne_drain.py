@@ -1,9 +1,8 @@
 """How Daphne ends without cutting anybody off.
 
 Plain Daphne cancels every application on SIGTERM: no close frame, no clean-up. Here listeners close first, sockets
-are told to
-come back (spread over ``AUTOCODE_DRAIN_S``), requests finish, and only what is left after that is cancelled. Works
-for our own server and, through ``install``, for ``daphne autocode.asgi:application``.
+are told to come back (spread over ``AUTOCODE_DRAIN_S``), requests finish, and only what is left after that is
+cancelled. Works for our own server and, through ``install``, for ``daphne autocode.asgi:application``.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ Knows Twisted's transports by what they offer, and imports nothing of it.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,6 +20,9 @@ EXTENSION: Final = "autocode.line"
 """The key in ``scope["extensions"]`` under which our server hands a connection's line to the application."""
 
 OPEN: Final = 3  # autobahn's STATE_OPEN
+TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+UNSENT: Final = 131_072
+"""Bytes that the kernel takes before they are on their way, instead of some MiB: what waits there cannot merge."""
 
 
 class Line:
@@ -31,6 +36,8 @@ class Line:
         self.send: Callable[[bytes], int] = protocol.transport.socket.send
         # The producer of HTTP, from before the upgrade: it would stop reading from whoever reads slowly.
         protocol.transport.unregisterProducer()
+        with contextlib.suppress(OSError):  # a UNIX socket has no such thing
+            self.transport.socket.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
 
     @classmethod
     def of(cls, protocol: Any) -> Line | None:

@@ -5,9 +5,15 @@ Importing this module imports Twisted and installs its asyncio reactor; only ``m
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
+import functools
 import logging
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from daphne.cli import CommandLineInterface
@@ -15,7 +21,7 @@ from daphne.server import Server, twisted_loop
 from django.conf import settings
 from twisted.internet import defer, reactor
 
-from apps.realtime import daphne_drain
+from apps.realtime import daphne_drain, daphne_sockets, daphne_workers
 from apps.realtime.config import config
 from apps.realtime.daphne_pressure import writable
 from apps.realtime.daphne_protocol import PROTOCOL_OPTIONS, RoomProtocol
@@ -24,7 +30,6 @@ from apps.realtime.manager import manager_here
 
 logger = logging.getLogger(__name__)
 
-BACKLOG: Final = 4096  # Daphne's 50 makes the 51st of many simultaneous connections wait a second for its SYN
 LINK_RETRY_S: Final = 5.0
 
 
@@ -33,9 +38,13 @@ class RoomServer(Server):
 
     autocode_drains = True
 
-    def __init__(self, *args: Any, endpoints: list[str], **options: Any) -> None:
+    def __init__(self, *args: Any, endpoints: list[str], parent: int | None = None, **options: Any) -> None:
         super().__init__(*args, endpoints=[with_backlog(endpoint) for endpoint in endpoints], **options)
         self.ports: list[Any] = []
+        # Daphne's own adoption of descriptors knows IPv4 alone.
+        self._inherited = [fd for fd in map(daphne_sockets.descriptor_of, endpoints) if fd is not None]
+        self.endpoints: list[str] = [one for one in self.endpoints if daphne_sockets.descriptor_of(one) is None]
+        self._parent = parent
         self.ready_callable = self._ready
         self._link: asyncio.Task[None] | None = None
         self._link_stop = asyncio.Event()
@@ -53,6 +62,11 @@ class RoomServer(Server):
     def _ready(self) -> None:
         self.ws_factory.protocol = RoomProtocol
         self.ws_factory.setProtocolOptions(**PROTOCOL_OPTIONS)
+        for descriptor in self._inherited:
+            with daphne_sockets.inherited(descriptor) as listening:
+                listening.setblocking(False)
+                family = listening.family
+                self.listen_success(reactor.adoptStreamPort(listening.fileno(), family, self.http_factory))
         # One turn later: the reactor says "running" before its loop runs, and `_start` needs the running loop.
         reactor.callWhenRunning(twisted_loop.call_soon, self._start)
 
@@ -61,6 +75,8 @@ class RoomServer(Server):
         if settings.AUTOCODE_AGENTS_LINK == "embedded" and settings.AUTOCODE_AGENTS_URL:
             self._link = asyncio.ensure_future(self._run_link())
             daphne_drain.last_steps.append(self._end_link)
+        if self._parent is not None:
+            daphne_workers.tell_parent(self._parent)
 
     async def _run_link(self) -> None:
         """Keep the link to the agents-server going."""
@@ -102,7 +118,7 @@ def with_backlog(endpoint: str) -> str:
     """Return a Twisted endpoint with our backlog, unless it has one or is not TCP."""
     if not endpoint.startswith(("tcp:", "ssl:")) or "backlog=" in endpoint:
         return endpoint
-    return f"{endpoint}:backlog={BACKLOG}"
+    return f"{endpoint}:backlog={daphne_sockets.BACKLOG}"
 
 
 class Serve(CommandLineInterface):
@@ -114,7 +130,13 @@ class Serve(CommandLineInterface):
     def __init__(self) -> None:
         super().__init__()
         self.parser.prog = "manage.py serve"
+        self.parser.allow_abbrev = False
         self.parser.add_argument("--host", dest="host", help="The same as --bind")
+        self.parser.add_argument("--workers", type=int, metavar="N", help="Keep N processes on the same sockets")
+        self.parser.add_argument(
+            "--worker-ports", type=int, metavar="FIRST", help="Worker k also listens at 127.0.0.1, port FIRST + k - 1"
+        )
+        self.parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
         for action in self.parser._actions:  # noqa: SLF001 - argparse has no public way
             if action.dest == "application":
                 action.nargs, action.required = "?", False
@@ -129,10 +151,70 @@ class Serve(CommandLineInterface):
         )
 
     def run(self, args: list[str]) -> None:
-        """Serve with these arguments; the address comes from the settings unless one is given."""
+        """Serve with these arguments; the address comes from systemd or the settings unless one is given."""
+        given = self.parser.parse_args(args)
+        if given.workers is not None:
+            sys.exit(self._supervise(given, args))
+        for descriptor in daphne_sockets.from_systemd():
+            args = ["--endpoint", f"fd:fileno={descriptor}", *args]
         given = self.parser.parse_args(args)
         if not (given.unix_socket or given.file_descriptor is not None or given.socket_strings):
             host = [] if given.host else ["--bind", settings.HOST]
             port = [] if given.port is not None else ["--port", str(settings.PORT)]
             args = [*host, *port, *args]
+        self.server_class = functools.partial(RoomServer, parent=given.parent)  # type: ignore[assignment]
         super().run(args)
+
+    def _supervise(self, given: argparse.Namespace, args: list[str]) -> int:
+        """Open what is asked for and keep workers on it; return the exit code."""
+        if "InMemory" in settings.CHANNEL_LAYERS["default"]["BACKEND"]:
+            self.parser.error("--workers needs a channel layer that the processes share: set AUTOCODE_REDIS_URL")
+        if given.workers < 1:
+            self.parser.error("--workers needs at least one")
+        if given.socket_strings:
+            self.parser.error("--workers opens TCP addresses, UNIX sockets and descriptors, not Twisted's endpoints")
+        _, rest = addresses().parse_known_args(args)
+
+        def command(link: int, descriptors: Sequence[int]) -> list[str]:
+            line = [sys.executable, sys.argv[0], "serve", *rest, "--parent", str(link)]
+            for descriptor in descriptors:
+                line += ["--endpoint", f"fd:fileno={descriptor}"]
+            return line
+
+        try:
+            sockets = self._sockets(given)
+            ports = [given.worker_ports + number for number in range(given.workers)] if given.worker_ports else []
+            own = [[daphne_sockets.tcp("127.0.0.1", port)] for port in ports] or [[]] * given.workers
+            return asyncio.run(daphne_workers.Workers(command, sockets, own).run())
+        except OSError as error:
+            logger.critical("cannot listen: %s", error)
+            return 1
+        finally:
+            if given.unix_socket:
+                Path(given.unix_socket).unlink(missing_ok=True)
+
+    def _sockets(self, given: argparse.Namespace) -> list[socket.socket]:
+        """Return what the workers listen on. Raises ``OSError``."""
+        descriptors = [*daphne_sockets.from_systemd(), *filter(None, [given.file_descriptor])]
+        sockets = [daphne_sockets.inherited(descriptor) for descriptor in descriptors]
+        if given.unix_socket:
+            sockets.append(daphne_sockets.unix(given.unix_socket))
+        if given.host or given.port is not None or not sockets:
+            port = settings.PORT if given.port is None else given.port
+            sockets.append(daphne_sockets.tcp(given.host or settings.HOST, port))
+        return sockets
+
+
+def addresses() -> argparse.ArgumentParser:
+    """Return a parser of the options that the parent of workers keeps for itself."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for names in (
+        ("-p", "--port"),
+        ("-b", "--bind", "--host"),
+        ("-u", "--unix-socket"),
+        ("--fd",),
+        ("--workers",),
+        ("--worker-ports",),
+    ):
+        parser.add_argument(*names)
+    return parser

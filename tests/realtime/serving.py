@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,22 @@ def database_url() -> str:
 class Serving:
     """One server process; ``url`` is where its sockets are."""
 
-    def __init__(self, log: Path, *, plain_daphne: bool = False, **environment: Any) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        log: Path,
+        *,
+        plain_daphne: bool = False,
+        arguments: Sequence[str] = (),
+        port: int = 0,
+        pass_fds: Sequence[int] = (),
+        **environment: Any,
+    ) -> None:
+        """Start it. ``arguments`` replace the address of ``manage.py serve``; ``port`` says then where it listens."""
+        self.port = port or free_port()
         self.url = f"ws://127.0.0.1:{self.port}"
         self.log = log / f"serve-{self.port}.log"
-        command = [sys.executable, "manage.py", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        where = arguments or ["--host", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, "manage.py", "serve", *where]
         if plain_daphne:
             command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "-v", "0"]
             command.append("autocode.asgi:application")
@@ -51,7 +63,13 @@ class Serving:
         values |= {name: str(value) for name, value in environment.items()}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | values, stdout=output, stderr=output, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=os.environ | values,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=pass_fds,
             )
 
     async def ready(self) -> Serving:

@@ -127,8 +127,10 @@ class Serve(CommandLineInterface):
     description = "Serve AutoCode: pages, API, rooms, and (unless told otherwise) the link to the agents-server."
     server_class = RoomServer
 
-    def __init__(self) -> None:
+    def __init__(self, descriptors: Sequence[int] = ()) -> None:
+        """Take the listening sockets behind these descriptors as given."""
         super().__init__()
+        self._descriptors = descriptors
         self.parser.prog = "manage.py serve"
         self.parser.allow_abbrev = False
         self.parser.add_argument("--host", dest="host", help="The same as --bind")
@@ -155,7 +157,7 @@ class Serve(CommandLineInterface):
         given = self.parser.parse_args(args)
         if given.workers is not None:
             sys.exit(self._supervise(given, args))
-        for descriptor in daphne_sockets.from_systemd():
+        for descriptor in self._descriptors:
             args = ["--endpoint", f"fd:fileno={descriptor}", *args]
         given = self.parser.parse_args(args)
         if not (given.unix_socket or given.file_descriptor is not None or given.socket_strings):
@@ -195,7 +197,7 @@ class Serve(CommandLineInterface):
 
     def _sockets(self, given: argparse.Namespace) -> list[socket.socket]:
         """Return what the workers listen on. Raises ``OSError``."""
-        descriptors = [*daphne_sockets.from_systemd(), *filter(None, [given.file_descriptor])]
+        descriptors = [*self._descriptors, *filter(None, [given.file_descriptor])]
         sockets = [daphne_sockets.inherited(descriptor) for descriptor in descriptors]
         if given.unix_socket:
             sockets.append(daphne_sockets.unix(given.unix_socket))

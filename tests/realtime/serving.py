@@ -38,15 +38,19 @@ class Serving:
         plain_daphne: bool = False,
         arguments: Sequence[str] = (),
         port: int = 0,
+        launcher: Sequence[str] = (),
         pass_fds: Sequence[int] = (),
         **environment: Any,
     ) -> None:
-        """Start it. ``arguments`` replace the address of ``manage.py serve``; ``port`` says then where it listens."""
+        """Start it, through ``launcher`` if given.
+
+        ``arguments`` replace the address of ``manage.py serve``; ``port`` says then where it listens.
+        """
         self.port = port or free_port()
         self.url = f"ws://127.0.0.1:{self.port}"
         self.log = log / f"serve-{self.port}.log"
         where = arguments or ["--host", "127.0.0.1", "--port", str(self.port)]
-        command = [sys.executable, "manage.py", "serve", *where]
+        command = [*launcher, sys.executable, "manage.py", "serve", *where]
         if plain_daphne:
             command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "-v", "0"]
             command.append("autocode.asgi:application")

@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from apps.realtime import daphne_sockets
+
 
 class Command(BaseCommand):
     help = "Serves AutoCode under Daphne; takes all of Daphne's options."
@@ -32,6 +34,8 @@ class Command(BaseCommand):
                 self.stderr.write("uvloop is not installed; going on without it")
             else:
                 asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        # Before Twisted is imported: it takes these variables out of the environment and listens to none of them.
+        descriptors = daphne_sockets.from_systemd()
         from apps.realtime.server import Serve
 
-        Serve().run(arguments)
+        Serve(descriptors).run(arguments)

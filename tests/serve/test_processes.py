@@ -9,61 +9,20 @@ import json
 import signal
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apps.projects.aio import in_thread
 from apps.projects.services.members import MembershipService
 from apps.projects.services.tasks import TaskService
 from apps.realtime.close_codes import CloseCode
-from tests.realtime.conftest import do
 from tests.realtime.serving import Serving
 from tests.support.browser import Browser, Refused, envelope, token_of
-from tests.support.factories import a_member, a_person, a_project
+from tests.support.factories import a_member
 from tests.support.services import Redis
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
-
-
-@pytest.fixture
-def serve(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Start a server: ``await serve(AUTOCODE_…=…)``."""
-    started: list[Serving] = []
-
-    async def start(**options: Any) -> Serving:
-        started.append(await do(Serving, tmp_path, **options))
-        return await started[-1].ready()
-
-    yield start
-    for server in started:
-        server.stop()
-    for server in started:
-        ours = [line for line in server.log.read_text().splitlines() if '"logger": "channels_redis' not in line]
-        assert "Traceback" not in "\n".join(ours), "\n".join(ours)
-
-
-@pytest.fixture
-async def browsers() -> AsyncIterator[Callable[..., Any]]:
-    opened: list[Browser] = []
-
-    async def open_one(*args: Any, **options: Any) -> Browser:
-        opened.append(await Browser.open(*args, **options))
-        return opened[-1]
-
-    yield open_one
-    await asyncio.gather(*(browser.leave() for browser in opened), return_exceptions=True)
-
-
-@pytest.fixture
-async def ada(transactional_db: None) -> Any:
-    return await do(a_person, "ada")
-
-
-@pytest.fixture
-async def room(ada: Any) -> Any:
-    return await do(a_project, ada)
 
 
 async def created(tab: Browser, room: Any, title: str) -> int:
@@ -98,17 +57,17 @@ async def test_what_another_process_writes_arrives_without_redis(serve, browsers
     server = await serve()
     tab = await browsers(ada, url=server.url)
     await tab.join(room)
-    event = await do(TaskService(ada.actor).create, guid=room.guid, title="From a command")
+    event = await in_thread(TaskService(ada.actor).create, guid=room.guid, title="From a command")
     assert [one["seq"] for one in await tab.events(1)] == [event.seq]
 
 
 async def test_a_removal_by_another_process_closes_the_room_within_a_second_or_so(serve, browsers, ada, room):
-    bob = await do(a_member, room, "viewer")
+    bob = await in_thread(a_member, room, "viewer")
     server = await serve()
     tab = await browsers(bob, url=server.url)
     await tab.join(room)
     start = time.monotonic()
-    await do(MembershipService(ada.actor).remove, guid=room.guid, user_id=bob.pk)
+    await in_thread(MembershipService(ada.actor).remove, guid=room.guid, user_id=bob.pk)
     assert await tab.closed() == CloseCode.NO_LONGER_ALLOWED
     assert time.monotonic() - start < 1.0
 
@@ -142,7 +101,7 @@ def get(server: Serving, path: str, person: Any) -> Any:
 
 
 async def test_two_processes_over_redis_are_one_room(serve, browsers, ada, room, private_redis):
-    bob = await do(a_member, room, "contributor", "bob")
+    bob = await in_thread(a_member, room, "contributor", "bob")
     environment = {"AUTOCODE_REDIS_URL": private_redis.url, "AUTOCODE_POSITION_CHECK_S": 30}
     one, two = await serve(**environment), await serve(**environment)
     here, there = await browsers(ada, url=one.url), await browsers(bob, url=two.url)

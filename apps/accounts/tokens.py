@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 import jwt
-from django.db import InterfaceError, OperationalError
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
@@ -33,32 +36,70 @@ def refresh_for(user: User) -> RefreshToken:
     return token
 
 
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """What a token says whose signature and time are good."""
+
+    user_id: UUID
+    version: Any
+    token_id: str
+    expires_at: dt.datetime
+
+
 def user_from_token(token: str) -> Identity:
     """Return who the access token stands for.
 
     Raises ``TokenExpired`` for one that was good once, ``NotAuthenticated`` for every other fault of the token, because
     a signed token may hold claims of any type. A database that does not answer raises its own error.
     """
+    found = users_from_tokens([token])[token]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def users_from_tokens(tokens: Sequence[str]) -> dict[str, Identity | Exception]:
+    """Return ``user_from_token`` of many tokens, with its errors as values. One query."""
+    found: dict[str, Identity | Exception] = {}
+    claims: dict[str, _Claims] = {}
+    for token in tokens:
+        try:
+            claims[token] = _claims(token)
+        except NotAuthenticated as error:
+            found[token] = error
+    users = _users({said.user_id for said in claims.values()})
+    for token, said in claims.items():
+        user = users.get(str(said.user_id))
+        if user is None or said.version != user.access_version:
+            found[token] = NotAuthenticated("The token is no longer valid.")
+        else:
+            found[token] = identity_of(user, expires_at=said.expires_at, token_id=said.token_id)
+    return found
+
+
+def _claims(token: str) -> _Claims:
+    """Return what the token says. Raises ``TokenExpired``, ``NotAuthenticated``."""
     if len(token) > LONGEST:
         raise NotAuthenticated("This is not a token.")
     try:
         claims = AccessToken(token)  # type: ignore[arg-type]
-        expires_at = dt.datetime.fromtimestamp(int(claims["exp"]), tz=dt.UTC)
-        user = User.objects.filter(pk=claims["user_id"], is_active=True).first()
-        version = claims.get(VERSION_CLAIM, 0)
-        token_id = str(claims["jti"])
+        return _Claims(
+            user_id=UUID(claims["user_id"]),
+            version=claims.get(VERSION_CLAIM, 0),
+            token_id=str(claims["jti"]),
+            expires_at=dt.datetime.fromtimestamp(int(claims["exp"]), tz=dt.UTC),
+        )
     except TokenError as error:
         if _expired(token):
             raise TokenExpired from error
         raise NotAuthenticated("The token is not valid.") from error
-    except (OperationalError, InterfaceError):
-        raise  # an outage is no fault of the token: the client must come back, not give up
     except Exception as error:
         logger.info("a signed token has odd claims: %s", type(error).__name__)
         raise NotAuthenticated("The token is not valid.") from error
-    if user is None or version != user.access_version:
-        raise NotAuthenticated("The token is no longer valid.")
-    return identity_of(user, expires_at=expires_at, token_id=token_id)
+
+
+def _users(ids: Collection[UUID]) -> dict[str, User]:
+    return {str(user.pk): user for user in User.objects.filter(pk__in=ids, is_active=True)} if ids else {}
 
 
 def identity_of(

@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Final, Generic, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections, connections
 
 P = ParamSpec("P")
 R = TypeVar("R")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+TOGETHER: Final = 200
+"""Keys of one gathered read: large enough for a crowd, small enough that the first of them does not wait long."""
 
 _pool: ThreadPoolExecutor | None = None
 
@@ -47,6 +52,46 @@ def _guarded(call: Callable[[], R]) -> R:
         return call()
     finally:
         close_old_connections()
+
+
+class Gathered(Generic[K, V]):
+    """A read that callers share: those who ask while one is on its way are answered together by the next.
+
+    So each read begins after everybody whom it answers has asked, and a crowd costs a few queries and thread hops.
+    ``load`` runs in the database pool; it returns a value or an exception for each key. For one event loop.
+    """
+
+    def __init__(self, load: Callable[[Sequence[K]], Mapping[K, V | Exception] | Mapping[K, V]]) -> None:
+        self._load = load
+        self._asked: dict[K, asyncio.Future[V]] = {}
+        self._reading: asyncio.Task[None] | None = None
+
+    async def get(self, key: K) -> V:
+        """Return the value of ``key``, or raise what ``load`` has for it or raises."""
+        answer = self._asked.get(key)
+        if answer is None:
+            answer = self._asked[key] = asyncio.get_running_loop().create_future()
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read(), name="gathered")
+        # Shielded: one who gives up must not take the others down.
+        return await asyncio.shield(answer)
+
+    async def _read(self) -> None:
+        while self._asked:
+            keys = list(self._asked)[:TOGETHER]
+            asked = {key: self._asked.pop(key) for key in keys}
+            try:
+                found: Mapping[K, V | Exception] | Mapping[K, V] = await in_thread(self._load, keys)
+            except Exception as error:  # noqa: BLE001 - the callers' to handle, each of them
+                found = dict.fromkeys(keys, error)
+            for key, answer in asked.items():
+                value = found[key]
+                if isinstance(value, Exception):
+                    answer.set_exception(value)
+                    answer.exception()  # looked at: its caller may be gone
+                else:
+                    answer.set_result(value)
+        self._reading = None
 
 
 def shut_down() -> None:

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 AFTER_S: Final = 5.0  # for requests and clean-ups, after the last socket was told
 CANCELLED_S: Final = 2.0
+CLOSING_POLL_S: Final = 0.02
 
 last_steps: list[Callable[[], Awaitable[None]]] = []
 """What else has to end, in this order; our own server adds the agents link."""
@@ -73,9 +74,15 @@ def _applications(server: Any) -> list[asyncio.Future[Any]]:
 
 
 async def _until_done(server: Any, seconds: float) -> None:
+    """Wait for requests, and for connections, which under our own server have no application that runs."""
     deadline = clock.monotonic() + seconds
-    while (running := _applications(server)) and clock.monotonic() < deadline:
-        await asyncio.wait(running, timeout=max(0.0, deadline - clock.monotonic()))
+    while clock.monotonic() < deadline:
+        if running := _applications(server):
+            await asyncio.wait(running, timeout=max(0.0, deadline - clock.monotonic()))
+        elif manager_here().connections:
+            await asyncio.sleep(CLOSING_POLL_S)
+        else:
+            return
 
 
 def cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:
@@ -97,7 +104,8 @@ def cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:
 def install() -> None:
     """Make a plain Daphne drain. Does nothing where there is none, or where our own server runs."""
     module = sys.modules.get("daphne.server")
-    if module is None or getattr(module.Server, "autocode_drains", False):
+    ours = "apps.realtime.server" in sys.modules
+    if ours or module is None or getattr(module.Server, "autocode_drains", False):
         return
 
     def kill_all_applications(server: Any) -> Any:

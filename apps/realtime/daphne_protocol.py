@@ -1,15 +1,19 @@
-"""Daphne's WebSocket protocol where it would let a peer that does not read cost memory or a socket."""
+"""Daphne's WebSocket protocol, made for many connections that mostly do nothing, and for peers that do not read."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+import logging
+import time
+from typing import Any, Final, Protocol
 
+from autobahn.twisted.websocket import WebSocketServerProtocol
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import reactor as _reactor
 
 from apps.realtime.daphne_pressure import HIGH_WATER, waiting_for
 
 reactor: Any = _reactor
+logger = logging.getLogger(__name__)
 
 GOODBYE_S: Final = 3  # seconds for a close handshake, and for the last bytes to a peer that began one
 
@@ -19,9 +23,73 @@ PROTOCOL_OPTIONS: Final[dict[str, Any]] = {
     "closeHandshakeTimeout": GOODBYE_S,
 }
 
+HANDSHAKE_ONLY: Final = (
+    "application_deferred", "application_queue", "clean_headers", "data", "http_headers", "http_request_data",
+    "http_request_host", "http_request_params", "http_request_path", "http_request_uri", "http_status_line",
+    "protocol_to_accept", "root_path", "websocket_origin", "websocket_protocols",
+    "websocket_extensions", "_wskey", "_raw_query_string", "server_addr",
+)  # fmt: skip
+"""What a connection knows from its handshake and never needs again."""
+
+
+class Taker(Protocol):
+    """Who gets what a connection receives. Nothing here may wait."""
+
+    def take(self, payload: str | bytes, *, binary: bool) -> None:
+        """A message came."""
+
+    def ended(self, code: int | None) -> None:
+        """The connection is gone."""
+
 
 class RoomProtocol(WebSocketProtocol):
     """See the module."""
+
+    taker: Taker | None = None
+
+    @classmethod
+    def with_options_of(cls, factory: Any) -> type[RoomProtocol]:
+        """Return this class with the factory's options in the class: Autobahn copies them into each connection."""
+        options = {name: getattr(factory, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
+        accept = options["perMessageCompressionAccept"]  # a function, that must not become a method
+        options["perMessageCompressionAccept"] = staticmethod(accept)
+        return type(cls.__name__, (cls,), {**options, "CONFIG_ATTRS": ()})
+
+    def hand_over(self, taker: Taker) -> None:
+        """From now on give messages to ``taker`` as they come: no queue, and no task that waits for them.
+
+        What came before goes first. What only the handshake needed is forgotten.
+        """
+        queue = self.application_queue
+        del self.application_queue
+        self.request.headers.clear()
+        kept = {name: value for name, value in self.__dict__.items() if name not in HANDSHAKE_ONLY}
+        self.__dict__ = kept | {"data": self.data, "taker": taker}
+        while not queue.empty():
+            message = queue.get_nowait()
+            if message["type"] == "websocket.disconnect":
+                taker.ended(message["code"])
+            else:
+                payload = message.get("text")
+                taker.take(message["bytes"] if payload is None else payload, binary=payload is None)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: FBT001, N803 - Autobahn's signature
+        """Pass a message on."""
+        if self.taker is None:
+            super().onMessage(payload, isBinary)
+            return
+        self.last_ping = time.time()
+        try:
+            self.taker.take(payload, binary=isBinary)
+        except Exception:
+            logger.exception("a message could not be taken")
+            self.sendCloseFrame(code=1011)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: FBT001, N803
+        """Say that the connection is gone."""
+        super().onClose(wasClean, code, reason)
+        if self.taker is not None:
+            self.taker.ended(code)
 
     def onPing(self, payload: bytes) -> None:
         """Answer, unless the peer does not read: it could make us keep an answer for each of its pings."""

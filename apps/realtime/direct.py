@@ -39,6 +39,14 @@ class Line:
         with contextlib.suppress(OSError):  # a UNIX socket has no such thing
             self.transport.socket.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
 
+    def hand_over(self, taker: Any) -> None:
+        """Give what is received to ``taker`` (``take``, ``ended``) as it comes; see our Daphne's protocol."""
+        self.protocol.hand_over(taker)
+
+    def hang_up(self) -> None:
+        """End the connection without a word."""
+        self.transport.abortConnection()
+
     @classmethod
     def of(cls, protocol: Any) -> Line | None:
         """Return the line of a Daphne protocol, or None when its transport is of another kind (TLS)."""

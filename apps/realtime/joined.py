@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
+
+import msgspec
 
 from apps.accounts.identity import Identity
 from apps.agents.events import AgentsLink
-from apps.projects.aio import in_thread
 from apps.projects.permissions import Role, permissions_of
 from apps.realtime.config import Config
+from apps.realtime.members import Entry
 from apps.realtime.recovery import Plan
 from apps.realtime.replies import Heartbeat
 from apps.realtime.room import Room
-
-logger = logging.getLogger(__name__)
 
 
 def heartbeat(settings: Config) -> Heartbeat:
     """Return the heartbeat that this server asks for."""
     return Heartbeat(interval_ms=round(settings.heartbeat_s * 1000), grace_ms=round(settings.heartbeat_grace_s * 1000))
-
-
-async def link_of(guid: str) -> AgentsLink | None:
-    """Return the state of the link to the agents-server, or None when it cannot be read."""
-    try:
-        from apps.agents.selectors.link import link_view
-
-        return await in_thread(link_view, guid)
-    except Exception:
-        logger.exception("the state of the agents link cannot be read")
-        return None
 
 
 def joined_data(
@@ -44,8 +32,9 @@ def joined_data(
     reason: str | None,
     link: AgentsLink | None,
     settings: Config,
+    me: Entry | None = None,
 ) -> dict[str, Any]:
-    """Return the data of ``project_joined`` without its snapshot."""
+    """Return the data of ``project_joined`` without its snapshot; ``me`` is the newcomer's presence."""
     data: dict[str, Any] = {
         "epoch": room.epoch,
         "lastSeq": seq,
@@ -55,7 +44,7 @@ def joined_data(
         "userId": identity.user_id,
         "username": identity.username,
         "readSeq": read_seq,
-        "presence": room.members.all(),
+        "presence": msgspec.Raw(room.members.json(me)),
         "heartbeat": heartbeat(settings),
     }
     if reason is not None:

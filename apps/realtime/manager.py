@@ -22,6 +22,7 @@ from apps.projects.signals import room_opened
 from apps.realtime import draining, metrics, ports
 from apps.realtime.config import Config, config
 from apps.realtime.layer import Ear
+from apps.realtime.reads import Reads
 from apps.realtime.recovery import Recovery
 from apps.realtime.rights import Rights
 from apps.realtime.room import Room
@@ -57,6 +58,7 @@ class WebSocketManager:
         self.router = MessageRouter(self._user_rate)
         self.presence = PresenceTracker(presence_store(settings))
         self.rights = Rights(self)
+        self.reads = Reads()
         self.ear = Ear(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: dict[str, asyncio.Future[Room]] = {}

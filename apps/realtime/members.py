@@ -58,9 +58,11 @@ class Members:
 
     def __init__(self) -> None:
         self._by_user: dict[str, dict[str, Any]] = {}
+        self._json: bytes | None = None
 
     def apply(self, diff: dict[str, Any]) -> None:
         """Apply the data of a ``presence_diff``."""
+        self._json = None
         for user_id in diff["left"]:
             self._by_user.pop(user_id, None)
         for member in diff["joined"]:
@@ -71,7 +73,7 @@ class Members:
         now = {user_id: msgspec.to_builtins(member) for user_id, member in members.items()}
         joined = [member for user_id, member in now.items() if self._by_user.get(user_id) != member]
         left = [user_id for user_id in self._by_user if user_id not in now]
-        self._by_user = now
+        self._by_user, self._json = now, None
         return {"joined": joined, "left": left} if joined or left else None
 
     def get(self, user_id: str) -> dict[str, Any] | None:
@@ -81,3 +83,15 @@ class Members:
     def all(self) -> list[dict[str, Any]]:
         """Return all members as they are on the wire, the longest present first."""
         return sorted(self._by_user.values(), key=lambda member: (member["since"], member["userId"]))
+
+    def json(self, me: Entry | None = None) -> bytes:
+        """Return ``all`` as JSON, with the newcomer ``me`` at the end if the members do not show it yet.
+
+        Encoded once for all who come between two changes.
+        """
+        if self._json is None:
+            self._json = msgspec.json.encode(self.all())
+        if me is None or me.user_id in self._by_user:
+            return self._json
+        mine = msgspec.json.encode(_member([me], 0.0))
+        return b"[%b]" % mine if not self._by_user else b"%b,%b]" % (self._json[:-1], mine)

@@ -53,6 +53,11 @@ class Outlet(abc.ABC):
     def put_exempt(self, frames: Iterable[Frame]) -> None:
         """Send frames that do not count: the answer to a join, which its own bounds limit."""
 
+    @property
+    @abc.abstractmethod
+    def empty(self) -> bool:
+        """Whether nothing waits, exempt or not."""
+
     @abc.abstractmethod
     async def drained(self) -> None:
         """Return when nothing waits: before the next exempt load is put."""
@@ -197,6 +202,11 @@ class BoundedOutlet(Outlet):
         if self._backlog is not None:
             self._backlog.clear()
         self._on_overflow()
+
+    @property
+    def empty(self) -> bool:
+        """See ``Outlet``."""
+        return self._backlog is None
 
     async def drained(self) -> None:
         """See ``Outlet``."""

@@ -36,8 +36,6 @@ LINK_RETRY_S: Final = 5.0
 class RoomServer(Server):
     """See the module."""
 
-    autocode_drains = True
-
     def __init__(self, *args: Any, endpoints: list[str], parent: int | None = None, **options: Any) -> None:
         super().__init__(*args, endpoints=[with_backlog(endpoint) for endpoint in endpoints], **options)
         self.ports: list[Any] = []
@@ -60,8 +58,8 @@ class RoomServer(Server):
         super().listen_success(port)
 
     def _ready(self) -> None:
-        self.ws_factory.protocol = RoomProtocol
         self.ws_factory.setProtocolOptions(**PROTOCOL_OPTIONS)
+        self.ws_factory.protocol = RoomProtocol.with_options_of(self.ws_factory)
         for descriptor in self._inherited:
             with daphne_sockets.inherited(descriptor) as listening:
                 listening.setblocking(False)

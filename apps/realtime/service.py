@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from apps.accounts.identity import Identity
 from apps.accounts.sessions import user_from_session
-from apps.accounts.tokens import user_from_token
 from apps.core import clock
 from apps.core.correlation import correlated
 from apps.core.errors import (
@@ -36,7 +35,7 @@ from apps.realtime.close_codes import MEANINGS, CloseCode, because
 from apps.realtime.commands import COMMANDS, Rate
 from apps.realtime.context import Context
 from apps.realtime.deadlines import Deadlines
-from apps.realtime.direct import EXTENSION, DirectOutlet
+from apps.realtime.direct import EXTENSION, DirectOutlet, Line
 from apps.realtime.frames import Frame, Frames
 from apps.realtime.handlers.session import Ping
 from apps.realtime.handshake import Handshake, read_handshake
@@ -62,6 +61,11 @@ GONE_PATIENCE: Final = 10.0  # seconds from our close to the end, if the server 
 class WebSocketService:
     """See the module. It is the ``Owner`` of its viewers."""
 
+    __slots__ = (
+        "_bad", "_commands", "_excess", "_feedbacks", "_hello", "_line", "_pings", "_send", "_task", "_work", "_worker",
+        "address", "closing", "deadlines", "id", "identity", "manager", "outlet", "rooms", "wake_at",
+    )  # fmt: skip
+
     def __init__(self, scope: dict[str, Any], send: Send) -> None:
         self.manager = manager_here()
         self.id = new_id()
@@ -70,31 +74,31 @@ class WebSocketService:
         self.rooms = SocketRooms(self)
         self._send = send
         self._task = asyncio.current_task()
+        """What serves the connection; None once the server hands messages over without one."""
         settings = self.manager.config
         now = clock.monotonic()
-        self._hello = read_handshake(scope)
+        self._hello: Handshake | None = read_handshake(scope)
         self.address = self._hello.address
         self.deadlines = Deadlines(settings, now)
         self.wake_at = now
         self._commands = TokenBucket(settings.commands_per_s, settings.command_burst, now)
-        self._feedbacks = TokenBucket(settings.feedbacks_per_s, settings.feedbacks_per_s, now)
+        self._feedbacks: TokenBucket | None = None
         self._pings = TokenBucket(settings.pings_per_s, 10, now)
         self._bad = Strikes(settings.bad_frames, settings.bad_frames_window_s)
         self._excess = Strikes(settings.excess_commands, 10.0)
         self._work: deque[Work] | None = None
         self._worker: asyncio.Task[None] | None = None
-        self.outlet = self._outlet(scope, send, settings.outbound_bytes)
+        self._line: Line | None = (scope.get("extensions") or {}).get(EXTENSION)
+        self.outlet = self._outlet(send, settings.outbound_bytes)
 
-    def _outlet(self, scope: dict[str, Any], send: Send, limit: int) -> Outlet:
+    def _outlet(self, send: Send, limit: int) -> Outlet:
         """Return the short way out under our own server, the queue under any other."""
-        line = (scope.get("extensions") or {}).get(EXTENSION)
+        if self._line is not None:
+            return DirectOutlet(self._line, send, limit=limit, on_overflow=self._too_slow)
+        return QueueOutlet(send, limit=limit, on_overflow=self._too_slow)
 
-        def too_slow() -> None:
-            self.close(CloseCode.TOO_SLOW)
-
-        if line is not None:
-            return DirectOutlet(line, send, limit=limit, on_overflow=too_slow)
-        return QueueOutlet(send, limit=limit, on_overflow=too_slow)
+    def _too_slow(self) -> None:
+        self.close(CloseCode.TOO_SLOW)
 
     @property
     def who(self) -> Identity:
@@ -111,25 +115,37 @@ class WebSocketService:
     # --- life ---------------------------------------------------------------------------------------------------
 
     async def run(self, receive: Receive) -> None:
-        """Serve the connection until it is gone."""
+        """Serve the connection until it is gone, or until our own server hands its messages over directly."""
+        handed_over = False
         try:
             await receive()  # websocket.connect
-            if not self._hello.allowed:
+            hello, self._hello = self._hello, None
+            if hello is None or not hello.allowed:
                 await self._send({"type": "websocket.close", "code": 4403})
                 return
-            await self._send({"type": "websocket.accept", "subprotocol": self._hello.subprotocol})
+            await self._send({"type": "websocket.accept", "subprotocol": hello.subprotocol})
             self.manager.add(self)
-            if await self._welcome(self._hello):
-                logger.info("connected", extra={"connection": self.id, "address": self.address})
+            if await self._welcome(hello):
+                logger.debug("connected", extra={"connection": self.id, "address": self.address})
+                if self._line is not None:
+                    self._task, handed_over = None, True
+                    self._line.hand_over(self)
+                    return
             while (message := await receive())["type"] != "websocket.disconnect":
-                if message["type"] == "websocket.receive" and not self.closing:
-                    self._frame(message)
-            logger.info("disconnected", extra={"connection": self.id, "code": message.get("code")})
+                text = message.get("text")
+                self.take(message["bytes"] if text is None else text, binary=text is None)
+            self.ended(message.get("code"))
         except asyncio.CancelledError:
             if not self.closing:
                 raise
         finally:
-            self._clean_up()
+            if not handed_over:
+                self._clean_up()
+
+    def ended(self, code: int | None) -> None:
+        """The connection is gone."""
+        logger.debug("disconnected", extra={"connection": self.id, "code": code})
+        self._clean_up()
 
     def _clean_up(self) -> None:
         self.closing = True
@@ -156,7 +172,7 @@ class WebSocketService:
     async def _log_in(self, hello: Handshake) -> None:
         try:
             if hello.token is not None:
-                identity = await in_thread(user_from_token, hello.token)
+                identity = await self.manager.reads.identity(hello.token)
             else:
                 identity = await in_thread(user_from_session, hello.session_key or "")
             self.put(Frame(reply_frame("authenticated", plain(await self.authenticated(identity)))))
@@ -204,26 +220,30 @@ class WebSocketService:
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def _frame(self, message: dict[str, Any]) -> None:
+    def take(self, payload: str | bytes, *, binary: bool) -> None:
         """Take one frame. Nothing here waits."""
+        if self.closing:
+            return
         self.deadlines.heard(clock.monotonic())
-        text = message.get("text")
         metrics.FRAMES_IN.inc()
         try:
-            if text is None:
+            if binary:
                 raise InvalidMessage("Send JSON as text frames, not as binary ones.")
-            metrics.BYTES_IN.inc(len(text))
-            envelopes = decode(text, limit=self.manager.config.max_frame_bytes)
+            metrics.BYTES_IN.inc(len(payload))
+            envelopes = decode(payload, limit=self.manager.config.max_frame_bytes)
         except AutoCodeError as error:
             self._bad_frame(error)
             return
         for envelope in envelopes:
-            if self.closing:
-                return
-            if isinstance(envelope, Refused):
-                self._bad_frame(envelope.error, envelope.id)
-            else:
-                self._take(envelope)
+            self._take_one(envelope)
+
+    def _take_one(self, envelope: Envelope | Refused) -> None:
+        if self.closing:  # an earlier envelope of the frame was one too many
+            return
+        if isinstance(envelope, Refused):
+            self._bad_frame(envelope.error, envelope.id)
+        else:
+            self._take(envelope)
 
     def _bad_frame(self, error: AutoCodeError, reply_to: str | None = None) -> None:
         if self._bad.add(clock.monotonic()):
@@ -240,11 +260,17 @@ class WebSocketService:
         else:
             wait = self._commands.take(now)
             if not wait and row is not None and row.rate is Rate.FEEDBACK:
-                wait = self._feedbacks.take(now)
+                wait = self._feedback_bucket(now).take(now)
             if not wait and not self._begin(lambda: self._carry_out(envelope)):
                 wait = 1_000
         if wait:
             self._too_many(envelope, wait)
+
+    def _feedback_bucket(self, now: float) -> TokenBucket:
+        if self._feedbacks is None:
+            rate = self.manager.config.feedbacks_per_s
+            self._feedbacks = TokenBucket(rate, rate, now)
+        return self._feedbacks
 
     def _too_many(self, envelope: Envelope, wait: int) -> None:
         error = RateLimited(retry_after_ms=wait)
@@ -368,6 +394,8 @@ class WebSocketService:
         if self.closing:
             if self._task is not None:
                 self._task.cancel()
+            elif self._line is not None:
+                self._line.hang_up()
             return
         due = self.deadlines.due(now, self.identity is not None)
         if due is None:

@@ -13,7 +13,7 @@ from apps.projects.selectors.access import Access, access_to
 from apps.realtime.close_codes import CloseCode
 from apps.realtime.context import Context
 from apps.realtime.frames import Frame
-from apps.realtime.joined import joined_data, link_of, raw_snapshot
+from apps.realtime.joined import joined_data, raw_snapshot
 from apps.realtime.protocol import error_frame, reply_frame
 from apps.realtime.recovery import Plan
 from apps.realtime.replies import Subscribed, Unsubscribed
@@ -53,7 +53,7 @@ class SocketRooms:
         wanted = None if topics is None else {self._name(guid, topic) for topic in topics}
         if guid not in self.places and len(self.places) >= self._manager.config.rooms_per_connection:
             raise Conflict(f"At most {self._manager.config.rooms_per_connection} rooms on one connection.")
-        access = await in_thread(access_to, context.who.user_id, guid)
+        access = await self._manager.reads.access(context.who.user_id, guid)
         mark = self._manager.rights.mark
         async with self._manager.visit(access) as room:
             viewer = self._place(room, access)
@@ -84,10 +84,10 @@ class SocketRooms:
 
     async def _enter(self, room: Room, viewer: Viewer, plan: Plan, reply_to: str | None) -> None:
         """Send the answer, what was missed and what is live, and look from then on."""
-        link = await link_of(room.guid)
+        link = await self._manager.reads.link(room.guid)
         await self._drained()
         if not viewer.present:
-            await self._manager.presence.join(room, viewer)
+            self._manager.presence.join(room, viewer)
         await self._manager.recoveries[room.guid].complete(plan)
         # From here to the end nothing is awaited: nothing can come between the plan and the live events.
         if self._manager.rooms.get(room.guid) is not room or self._service.closing:
@@ -108,12 +108,15 @@ class SocketRooms:
             reason=plan.reason,
             link=link,
             settings=self._manager.config,
+            me=self._manager.presence.entry(room, viewer),
         )
         raw = raw_snapshot(plan)
         return Frame(reply_frame("project_joined", data, guid=room.guid, reply_to=reply_to, raw=raw))
 
     async def _drained(self) -> None:
         """Wait until the reader took what came before: one exempt load at a time bounds its memory."""
+        if self._service.outlet.empty:
+            return
         try:
             await asyncio.wait_for(self._service.outlet.drained(), DRAIN_PATIENCE)
         except TimeoutError:
@@ -194,7 +197,7 @@ class SocketRooms:
             if known is viewer and viewer.joined:
                 plan = Plan(recovered=True, reason=None, seq=viewer.seq, upto=viewer.seq)
                 self._service.put(self._reply(room, viewer, plan, None, None))
-                self._manager.spawn(self._manager.presence.update(room, viewer, role=viewer.role.word))
+                self._manager.presence.update(room, viewer, role=viewer.role.word)
                 _ = guid
 
     def _drop(self, room: Room, viewer: Viewer, *, at_once: bool) -> None:

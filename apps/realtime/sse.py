@@ -19,7 +19,7 @@ from apps.projects.selectors.access import Access
 from apps.realtime import draining, metrics
 from apps.realtime.frames import Frame
 from apps.realtime.http import Listener
-from apps.realtime.joined import joined_data, link_of, raw_snapshot
+from apps.realtime.joined import joined_data, raw_snapshot
 from apps.realtime.protocol import error_frame, reply_frame
 from apps.realtime.viewers import Viewer
 
@@ -53,8 +53,8 @@ async def stream(
     try:
         try:
             plan = await manager.recoveries[access.guid].plan(access, after, epoch)
-            link = await link_of(access.guid)
-            await manager.presence.join(room, viewer)
+            link = await manager.reads.link(access.guid)
+            manager.presence.join(room, viewer)
             await manager.recoveries[access.guid].complete(plan)
         except AutoCodeError as error:
             yield _event(error_frame(error, guid=access.guid))
@@ -73,6 +73,7 @@ async def stream(
             reason=plan.reason,
             link=link,
             settings=manager.config,
+            me=manager.presence.entry(room, viewer),
         )
         first, seq = reply_frame("project_joined", data, guid=access.guid, raw=raw_snapshot(plan)), plan.seq
         live = room.live_frames(viewer)

@@ -35,6 +35,8 @@ return answer
 """
 
 LOT: Final = 8  # tokens fetched at once, so that a busy user costs Redis one call for eight commands
+CREDIT: Final = 1 / 8
+"""The share of a second's tokens that a process gives without asking: whoever sends little costs Redis nothing."""
 USERS: Final = 10_000  # lots of so many users, then those that are over are forgotten
 LOT_S: Final = 1.0  # how long fetched tokens are good
 
@@ -75,13 +77,17 @@ class RedisUserRate(UserRate):
         self._away_until = 0.0
 
     async def take(self, user_id: str) -> int:
-        """See ``UserRate``. One command costs one token; a second within a second fetches a lot of them."""
+        """See ``UserRate``. Redis is asked by lots, and only for who sent more than the credit within a second."""
         now = clock.monotonic()
         if now < self._away_until:
             return await self._local.take(user_id)
         left, until = self._lots.get(user_id, (0, 0.0))
         if left and now < until:
             self._lots[user_id] = left - 1, until
+            return 0
+        credit = int(self._rate * CREDIT)
+        if credit and now >= until:
+            self._keep(user_id, credit - 1, now)
             return 0
         wanted = LOT if now < until else 1
         try:

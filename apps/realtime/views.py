@@ -20,7 +20,7 @@ from apps.realtime.coalescing import Piece, Shape
 from apps.realtime.context import Context
 from apps.realtime.frames import Frame, of_piece
 from apps.realtime.http import api, error_response, identity_of, json_response, number, raw
-from apps.realtime.joined import joined_data, link_of, raw_snapshot
+from apps.realtime.joined import joined_data, raw_snapshot
 from apps.realtime.manager import manager_here
 from apps.realtime.protocol import Envelope, Refused, decode, event_frame, plain, reply_frame
 from apps.realtime.room import Room
@@ -128,7 +128,7 @@ async def live_frames(room: Room) -> list[Frame]:
     """Return what a client without a socket shows besides the log: the link and who is here."""
     at = clock.to_wire(clock.now())
     frames = []
-    link = await link_of(room.guid)
+    link = await manager_here().reads.link(room.guid)
     if link is not None:
         frames.append(of_piece(room.guid, Piece("agents_link", "agents_link", Shape.LATEST, plain(link), at)))
     state = {"members": room.members.all()}
@@ -152,7 +152,7 @@ async def snapshot(request: HttpRequest, guid: UUID) -> HttpResponse:
         seq=plan.seq,
         recovered=False,
         reason=plan.reason,
-        link=await link_of(access.guid),
+        link=await manager.reads.link(access.guid),
         settings=manager.config,
     )
     return json_response(data | {name: raw(value) for name, value in raw_snapshot(plan).items()})

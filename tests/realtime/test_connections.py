@@ -390,12 +390,10 @@ async def test_a_handler_that_fails_is_answered_with_internal_and_the_connection
 
 
 async def test_a_login_that_cannot_be_checked_is_closed_with_4201(manager, ada, browsers, monkeypatch):
-    from apps.realtime import service
-
-    def away(token: str) -> Any:
+    async def away(token: str) -> Any:
         raise OSError("no route to the database")
 
-    monkeypatch.setattr(service, "user_from_token", away)
+    monkeypatch.setattr(manager.reads, "identity", away)
     tab = await browsers(ada)
     assert await tab.closed() == CloseCode.OVERLOADED
     words = await last_words(tab)

@@ -104,6 +104,33 @@ async def test_entries_of_a_process_that_died_disappear(manager, project, ada, b
     ]
 
 
+async def test_a_crowd_costs_a_few_rounds_and_everybody_is_told_of_everybody(manager, project, ada, member, browsers):
+    tab = await browsers(ada)
+    await tab.join(project)
+    puts = 0
+    put = manager.presence.store.put
+
+    async def counted(*args: Any) -> None:
+        nonlocal puts
+        puts += 1
+        await put(*args)
+
+    manager.presence.store.put = counted
+    people = [await member("viewer", f"p{number}") for number in range(20)]
+    tabs = [await browsers(person) for person in people]
+    answers = await asyncio.gather(*(one.join(project) for one in tabs))
+    for person, answer in zip(people, answers, strict=True):
+        shown = [one["username"] for one in answer["presence"]]
+        assert person.username in shown
+        assert len(shown) == len(set(shown))
+    everybody = {"ada", *(person.username for person in people)}
+    for one, answer in zip(tabs, answers, strict=True):
+        known = {each["username"] for each in answer["presence"]}
+        while known < everybody:
+            known |= set(names(await one.next("presence_diff")))
+    assert puts < 10
+
+
 async def test_a_store_that_fails_costs_nobody_the_room(manager, project, ada, browsers, monkeypatch):
     async def away(*_: Any) -> Any:
         raise ConnectionError

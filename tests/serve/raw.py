@@ -47,7 +47,8 @@ class Raw:
         )
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
         raw = cls(reader, writer)
-        assert (await raw.next())["type"] == "authenticated"
+        first = await raw.next()
+        assert first["type"] == "authenticated", first
         return raw
 
     async def frame(self) -> tuple[int, bytes]:

@@ -12,6 +12,8 @@ import urllib.request
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from apps.projects.aio import in_thread
 from apps.projects.services.members import MembershipService
@@ -43,6 +45,15 @@ async def test_a_room_over_tcp_and_the_cookie_with_its_origin(serve, browsers, a
     assert [one["seq"] for one in await other.events(1)] == [seq]
     with pytest.raises(Refused):
         await browsers(ada, url=server.url, by="session", origin="http://evil.example")
+
+
+async def test_a_client_that_offers_compression_is_served_without_it(serve, ada):
+    server = await serve()
+    offered = [Subprotocol("autocode.v1"), Subprotocol(f"autocode.jwt.{token_of(ada)}")]
+    async with connect(f"{server.url}/ws/", subprotocols=offered, proxy=None) as socket:
+        assert json.loads(await socket.recv())["type"] == "authenticated"
+        assert socket.response is not None
+        assert "Sec-WebSocket-Extensions" not in socket.response.headers
 
 
 async def test_a_frame_over_the_limit_is_closed_with_1009(serve, browsers, ada):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -50,7 +51,7 @@ def link_view(guid: UUID | str) -> a.AgentsLink:
     return link_views([str(as_guid(guid))])[str(as_guid(guid))]
 
 
-def link_views(guids: list[str]) -> dict[str, a.AgentsLink]:
+def link_views(guids: Sequence[str]) -> dict[str, a.AgentsLink]:
     """Return ``link_view`` of many projects with two queries."""
     status = link_status()
     waiting = (

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from apps.core.errors import Forbidden, NotFound
+from django.db.models import QuerySet
+
+from apps.core.errors import AutoCodeError, Forbidden, NotFound
 from apps.projects.models import Membership, Project
 from apps.projects.permissions import Role, may
 from apps.projects.records import Position
@@ -35,36 +39,59 @@ def as_guid(value: str | UUID) -> UUID:
 
 
 def access_to(user_id: str, guid: str | UUID, action: str = "project.view") -> Access:
-    """Return the user's access to the project.
+    """Return the user's access to the project. One query.
 
     Raises ``NotFound`` for a project that is absent or where the user is no member, ``Forbidden`` when the role does
-    not
-    allow ``action``. One query.
+    not allow ``action``.
     """
-    row = (
-        Membership.objects.filter(project__guid=as_guid(guid), user_id=user_id, user__is_active=True)
-        .values_list(
-            "role",
-            "read_seq",
-            "project_id",
-            "project__guid",
-            "project__name",
-            "project__epoch",
-            "project__last_seq",
-            "project__first_seq",
-            "project__access_version",
-        )
-        .first()
+    row = _members().filter(project__guid=as_guid(guid), user_id=user_id).first()
+    return _access(row, action)
+
+
+def accesses_to(asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Access | Exception]:
+    """Return ``access_to`` of many (user id, guid), with its errors as values. One query."""
+    guids: dict[str, UUID] = {}
+    for _, guid in asked:
+        with contextlib.suppress(NotFound):
+            guids[guid] = as_guid(guid)
+    rows = {
+        (str(row[0]), row[4]): row
+        for row in _members().filter(project__guid__in=set(guids.values()), user_id__in={user for user, _ in asked})
+    }
+    found: dict[tuple[str, str], Access | Exception] = {}
+    for user_id, guid in asked:
+        try:
+            found[user_id, guid] = _access(rows.get((user_id, guids[guid])) if guid in guids else None, "project.view")
+        except AutoCodeError as error:
+            found[user_id, guid] = error
+    return found
+
+
+def _members() -> QuerySet[Membership, tuple[Any, ...]]:
+    return Membership.objects.filter(user__is_active=True).values_list(
+        "user_id",
+        "role",
+        "read_seq",
+        "project_id",
+        "project__guid",
+        "project__name",
+        "project__epoch",
+        "project__last_seq",
+        "project__first_seq",
+        "project__access_version",
     )
+
+
+def _access(row: tuple[Any, ...] | None, action: str) -> Access:
     if row is None:
         raise NotFound
-    word, read_seq, project_id, found_guid, name, epoch, last, first, version = row
+    _, word, read_seq, project_id, guid, name, epoch, last, first, version = row
     role = Role.from_word(word)
     if not may(role, action):
         raise Forbidden
     return Access(
         project_id=project_id,
-        guid=str(found_guid),
+        guid=str(guid),
         name=name,
         role=role,
         read_seq=read_seq,

@@ -31,13 +31,13 @@ class FocusOn(Struct):
 async def typing(context: Context, payload: Typing) -> None:
     """Show it."""
     room, viewer = context.place
-    await context.socket.manager.presence.typing(room, viewer, on=payload.on)
+    context.socket.manager.presence.typing(room, viewer, on=payload.on)
 
 
 @command("focus", FocusOn, needs="project.focus", reply=None, over_http=False)
 async def focus(context: Context, payload: FocusOn) -> None:
     """Show it."""
     room, viewer = context.place
-    await context.socket.manager.presence.update(
+    context.socket.manager.presence.update(
         room, viewer, panes=payload.panes, agent_id=payload.agent_id, focused=time.time()
     )

@@ -10,7 +10,6 @@ import pytest
 
 from apps.projects.aio import TOGETHER, Gathered
 
-
 # The pool's threads look after their connections, whatever they are asked to do.
 pytestmark = pytest.mark.django_db(transaction=True)
 

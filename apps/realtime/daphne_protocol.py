@@ -88,8 +88,14 @@ class RoomProtocol(WebSocketProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: FBT001, N803
         """Say that the connection is gone."""
         super().onClose(wasClean, code, reason)
-        if self.taker is not None:
-            self.taker.ended(code)
+        taker, self.taker = self.taker, None
+        if taker is not None:
+            taker.ended(code)
+
+    def connectionLost(self, reason: Any) -> None:
+        """See Autobahn. Its futures of the end refer back to the connection, which would outlive it."""
+        super().connectionLost(reason)
+        self.is_open = self.is_closed = None
 
     def onPing(self, payload: bytes) -> None:
         """Answer, unless the peer does not read: it could make us keep an answer for each of its pings."""

@@ -129,6 +129,33 @@ class Backlog:
         self.empty.set()
 
 
+class ClosedOutlet(Outlet):
+    """The outlet of connections that are gone: takes everything, keeps nothing. One for all of them."""
+
+    __slots__ = ()
+
+    waiting = 0
+    empty = True
+
+    def put(self, frame: Frame) -> None:
+        """See ``Outlet``."""
+
+    def put_exempt(self, frames: Iterable[Frame]) -> None:
+        """See ``Outlet``."""
+
+    async def drained(self) -> None:
+        """See ``Outlet``."""
+
+    async def close(self, code: int, last: Frame | None = None) -> None:
+        """See ``Outlet``."""
+
+    def stop(self) -> None:
+        """See ``Outlet``."""
+
+
+CLOSED: Final = ClosedOutlet()
+
+
 class BoundedOutlet(Outlet):
     """What outlets have in common: a backlog that is there only while something waits.
 

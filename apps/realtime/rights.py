@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from apps.accounts.selectors import access_versions
 from apps.core.errors import Forbidden
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CHECKED_AT_ONCE: Final = 250  # users in one query: about 4 ms
+
 
 class Rights:
     """Compares what viewers may do with what they may do now. ``mark`` rises with every change that was heard of."""
@@ -24,6 +26,7 @@ class Rights:
     def __init__(self, manager: WebSocketManager) -> None:
         self._manager = manager
         self.mark = 0
+        self._turn: list[str] = []
 
     def changed(self, message: dict[str, Any]) -> None:
         """Hear of an access change (``AccessChange`` as a layer message)."""
@@ -64,12 +67,25 @@ class Rights:
         viewer.owner.access_lost(viewer, Forbidden("You are no longer a member of this project."))
 
     async def check_users(self, user_id: str | None = None) -> None:
-        """End the connections of users who were disabled or whose version has risen. One query."""
-        manager = self._manager
-        here = set(manager.by_user) | {identity.user_id for identity in manager.listeners.values()}
-        users = [user for user in here if user_id in {None, user}]
+        """End the connections of users who were disabled or whose version has risen."""
+        everybody = self._users()
+        await self._check(everybody if user_id is None else everybody & {user_id})
+
+    async def check_some_users(self) -> None:
+        """Check the next ones, in turn: many at once would hold everything up."""
+        if not self._turn:
+            self._turn = list(self._users())
+        some, self._turn = self._turn[:CHECKED_AT_ONCE], self._turn[CHECKED_AT_ONCE:]
+        await self._check(set(some))
+
+    def _users(self) -> set[str]:
+        return set(self._manager.by_user) | {identity.user_id for identity in self._manager.listeners.values()}
+
+    async def _check(self, users: set[str]) -> None:
+        """One query."""
         if not users:
             return
+        manager = self._manager
         versions = await in_thread(access_versions, users)
         for user in users:
             for connection in list(manager.by_user.get(user, ())):

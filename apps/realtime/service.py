@@ -42,11 +42,11 @@ from apps.realtime.handshake import Handshake, read_handshake
 from apps.realtime.joined import heartbeat
 from apps.realtime.limits import Strikes, TokenBucket
 from apps.realtime.manager import manager_here
-from apps.realtime.outlet import Outlet, QueueOutlet
+from apps.realtime.outlet import CLOSED, Outlet, QueueOutlet
 from apps.realtime.protocol import Envelope, Refused, decode, error_frame, plain, reply_frame
 from apps.realtime.replies import Authenticated, Pong
 from apps.realtime.router import form
-from apps.realtime.sockets import SocketRooms
+from apps.realtime.sockets import NO_ROOMS, SocketRooms
 from apps.realtime.viewers import Viewer
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class WebSocketService:
         self.id = new_id()
         self.identity: Identity | None = None
         self.closing = False
-        self.rooms = SocketRooms(self)
+        self.rooms: SocketRooms = SocketRooms(self)
         self._send = send
         self._task = asyncio.current_task()
         """What serves the connection; None once the server hands messages over without one."""
@@ -89,7 +89,7 @@ class WebSocketService:
         self._work: deque[Work] | None = None
         self._worker: asyncio.Task[None] | None = None
         self._line: Line | None = (scope.get("extensions") or {}).get(EXTENSION)
-        self.outlet = self._outlet(send, settings.outbound_bytes)
+        self.outlet: Outlet = self._outlet(send, settings.outbound_bytes)
 
     def _outlet(self, send: Send, limit: int) -> Outlet:
         """Return the short way out under our own server, the queue under any other."""
@@ -148,12 +148,15 @@ class WebSocketService:
         self._clean_up()
 
     def _clean_up(self) -> None:
+        """Leave everything, and let go of whatever refers back: a connection dies here, not in a garbage collection."""
         self.closing = True
         if self._worker is not None:
             self._worker.cancel()
         self.outlet.stop()
         self.rooms.leave_all()
         self.manager.remove(self)
+        self.outlet, self.rooms = CLOSED, NO_ROOMS
+        self._line = self._task = self._worker = self._work = None
 
     async def _welcome(self, hello: Handshake) -> bool:
         """Log in with what the handshake brought; return whether the connection goes on."""

@@ -269,3 +269,13 @@ class SocketRooms:
         for guid, (_, viewer) in self.places.items():
             names += [room_topic(guid, name) for name in sorted(viewer.topics if viewer.topics is not None else "*")]
         return names
+
+
+class NoRooms(SocketRooms):
+    """The rooms of connections that are gone. One for all of them."""
+
+    def __init__(self) -> None:
+        self.places = {}
+
+
+NO_ROOMS: Final = NoRooms()

@@ -21,7 +21,8 @@ from daphne.cli import CommandLineInterface
 from daphne.http_protocol import WebRequest
 from daphne.server import Server, twisted_loop
 from django.conf import settings
-from twisted.internet import defer, reactor
+from twisted.internet import defer
+from twisted.internet import reactor as _reactor
 
 from apps.realtime import daphne_drain, daphne_sockets, daphne_workers
 from apps.realtime.config import config
@@ -30,6 +31,7 @@ from apps.realtime.daphne_protocol import PROTOCOL_OPTIONS, RoomProtocol
 from apps.realtime.direct import EXTENSION, Line
 from apps.realtime.manager import manager_here
 
+reactor: Any = _reactor
 logger = logging.getLogger(__name__)
 
 LINK_RETRY_S: Final = 5.0

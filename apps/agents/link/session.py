@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from apps.agents.link.inbox import Item
 from apps.agents.link.lanes import Lanes
 from apps.agents.link.offsets import Offsets
 from apps.agents.link.options import PROTOCOL, LinkOptions
+from apps.agents.link.promises import Promises
 from apps.agents.link.texts import OpenTexts
 from apps.agents.services import link_status, relay
 from apps.agents.services.inbox import REFUSED, Outcome
@@ -30,35 +30,9 @@ from apps.core.ids import new_id
 
 logger = logging.getLogger(__name__)
 
+LONGEST_LAG_MS = 600_000
 LETTERS_A_MINUTE = 60
 """Unreadable frames that are kept; more of them are only counted."""
-
-
-SETTLE_S = 0.02
-"""How long the receipt for a promise with nothing behind it may wait for company."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A step of a promise, for the settler: sent, acked, refused or given back."""
-
-    step: str
-    key: str
-    code: str = ""
-    message: str = ""
-    retryable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A promise on its way.
-
-    Since when, by the monotonic clock; whether a person waits for its receipts; whether more waits behind it.
-    """
-
-    since: float
-    feedback: bool
-    more: bool
 
 
 class Session:
@@ -83,10 +57,7 @@ class Session:
         self._server, self._server_id, self._epoch = "", "", ""
         self._offsets = Offsets(0, 0)
         self._lanes: Lanes | None = None
-        self._steps: asyncio.Queue[Settled] = asyncio.Queue()
-        self._in_flight: dict[str, Sent] = {}
-        self._acked: list[str] = []
-        self._settling: asyncio.TimerHandle | None = None
+        self._promises: Promises | None = None
         self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._sync_now = asyncio.Event()
         self._letters: list[float] = []
@@ -104,10 +75,16 @@ class Session:
             texts=self._texts,
             answer=self._answer,
         )
-        tasks = [
-            asyncio.ensure_future(part)
-            for part in (self._read(rest), self._write(), self._relay(), self._settle(), self._beat(), self._sync())
-        ]
+        promises = self._promises = Promises(
+            self._options,
+            lease_epoch=self._lease.epoch,
+            acks=self._acks,
+            wake=self._wake,
+            send=self._outgoing.put_nowait,
+            report=self._report,
+        )
+        parts = (self._read(rest), self._write(), promises.relay(), promises.settle(), self._beat(), self._sync())
+        tasks = [asyncio.ensure_future(part) for part in parts]
         try:
             done, _ = await asyncio.wait([*tasks, lanes.failure], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -117,16 +94,13 @@ class Session:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await lanes.close()
-            await self._leave()
+            await self._leave(promises)
 
-    async def _leave(self) -> None:
+    async def _leave(self, promises: Promises) -> None:
         """Write down what is settled already; what is still on its way waits for the next connection."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(self._options.leave_timeout):
-                while not self._steps.empty():
-                    await self._settle_one(self._steps.get_nowait())
-                await patiently(relay.take, self._lease.epoch, limit=0, acked=self._acked)
-                await patiently(relay.give_back, self._lease.epoch)
+                await promises.leave()
                 await self._save_offset()
 
     # --- hello --------------------------------------------------------------------------------------------------
@@ -203,22 +177,20 @@ class Session:
 
     def _own_word(self, message: frames.Envelope) -> bool:
         """Handle a word of the link itself; False for a message about a project."""
-        data = message.data
+        data, promises = message.data, self._promises
+        assert promises is not None  # noqa: S101 - nothing is read before there are some
         match message.type:
             case "ack":
                 if (ack := self._convert(data, control.Ack)) is not None:
-                    self._has(ack.id)
+                    promises.has(ack.id)
             case "nack":
                 if (nack := self._convert(data, control.Nack)) is not None:
-                    step = Settled("refused", nack.id, nack.code or "refused", nack.message, nack.retryable)
-                    self._settled(step)
+                    promises.refuses(nack.id, nack.code or "refused", nack.message, retryable=nack.retryable)
             case "ping":
                 self._say("pong", {"t": data.get("t")})
             case "pong":
-                beat = self._convert(data, control.Beat)
-                if beat is not None and beat.t is not None:
-                    lag = round(time.monotonic() * 1000 - beat.t)
-                    self._lag(lag)
+                if (lag := self._lag(data)) is not None:
+                    promises.lag(lag)
             case "error":
                 logger.warning("the agents-server says: %s", str(data)[:500])
             case "welcome":
@@ -227,9 +199,13 @@ class Session:
                 return False
         return True
 
-    def _lag(self, lag: int) -> None:
-        if 0 <= lag < 600_000:  # ten minutes: anything else is not our own clock
-            self._steps.put_nowait(Settled("lag", str(lag)))
+    def _lag(self, data: dict[str, Any]) -> int | None:
+        """Return how many milliseconds ago we sent the ping of this pong, or None when that is none of ours."""
+        beat = self._convert(data, control.Beat)
+        if beat is None or beat.t is None:
+            return None
+        lag = round(time.monotonic() * 1000 - beat.t)
+        return lag if 0 <= lag < LONGEST_LAG_MS else None
 
     def _convert(self, data: dict[str, Any], kind: type[Any]) -> Any:
         """Return a control message, or None when it has the wrong form: that is the server's affair."""
@@ -303,90 +279,6 @@ class Session:
             while not self._outgoing.empty() and len(batch) < 100:
                 batch.append(self._outgoing.get_nowait())
             await self._socket.send(frames.encode(batch))
-
-    async def _relay(self) -> None:
-        """Send promises, one of each project at a time, as they are made."""
-        while True:
-            self._wake.clear()
-            acked, self._acked = self._acked, []
-            if self._settling is not None:
-                self._settling.cancel()
-                self._settling = None
-            for key in acked:
-                self._in_flight.pop(key, None)
-            free = self._options.in_flight - len(self._in_flight)
-            parcels = []
-            if acked or free > 0:
-                parcels = await patiently(relay.take, self._lease.epoch, limit=free, acked=acked)
-            for parcel in parcels:
-                self._in_flight[parcel.key] = Sent(time.monotonic(), parcel.is_feedback, parcel.more)
-                envelope = frames.pack(parcel.type, parcel.data, guid=parcel.guid, id=parcel.key)
-                await self._socket.send(frames.encode([envelope]))
-                if parcel.is_feedback:
-                    self._steps.put_nowait(Settled("sent", parcel.key))
-                if not self._acks:
-                    self._has(parcel.key)
-            self._give_up()
-            if not parcels or len(parcels) < free:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._options.outbox_poll):
-                        await self._wake.wait()
-
-    def _has(self, key: str) -> None:
-        """The agents-server has a promise. Most are settled by the next look for what is to be sent.
-
-        That look comes at once when something waited behind it, and otherwise soon: the next promise brings it earlier.
-        """
-        sent = self._in_flight.get(key)
-        if sent is None or sent.feedback:
-            self._settled(Settled("acked", key))
-            return
-        self._acked.append(key)
-        if sent.more:
-            self._wake.set()
-        elif self._settling is None:
-            self._settling = asyncio.get_running_loop().call_later(SETTLE_S, self._wake.set)
-
-    def _give_up(self) -> None:
-        """Count what was not answered in time as refused for the moment: it will be sent again under its id."""
-        late = time.monotonic() - self._options.ack_timeout
-        for key, sent in list(self._in_flight.items()):
-            if sent.since < late and key not in self._acked:
-                del self._in_flight[key]
-                self._settled(Settled("refused", key, "no_ack", "The agents-server did not answer.", retryable=True))
-
-    def _settled(self, step: Settled) -> None:
-        self._steps.put_nowait(step)
-
-    async def _settle(self) -> None:
-        """Write down the steps of promises, in the order in which they happened."""
-        while True:
-            step = await self._steps.get()
-            try:
-                await self._settle_one(step)
-            except LeaseLost:
-                raise
-            except Exception:
-                # The promise stays as it is and is sent again under its id.
-                logger.exception("%s of %s could not be written", step.step, step.key)
-
-    async def _settle_one(self, step: Settled) -> None:
-        lease = self._lease.epoch
-        match step.step:
-            case "sent":
-                await patiently(relay.forwarded, lease, step.key)
-                return
-            case "lag":
-                await self._report(lag_ms=int(step.key))
-                return
-            case "acked":
-                await patiently(relay.acked, lease, step.key, by_server=self._acks)
-            case _:
-                await patiently(
-                    relay.refused, lease, step.key, code=step.code, message=step.message, retryable=step.retryable
-                )
-        self._in_flight.pop(step.key, None)
-        self._wake.set()
 
     # --- time ---------------------------------------------------------------------------------------------------
 

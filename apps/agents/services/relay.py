@@ -34,18 +34,23 @@ logger = logging.getLogger(__name__)
 
 _OUTBOX = OutboxMessage._meta.db_table  # noqa: SLF001 - Django's documented name
 _OPEN = f"state IN ('{OutboxState.PENDING.value}', '{OutboxState.SENT.value}')"  # as in the index
+_NOT_DUE = f"CASE WHEN promise.state = '{OutboxState.PENDING.value}' AND promise.due_at <= %s THEN 0 ELSE 1 END"
 _DUE = (
-    "SELECT promise.id, promise.key, promise.type, promise.data, project.guid, head.waiting"  # noqa: S608
-    f" FROM (SELECT MIN(id) AS id, COUNT(*) AS waiting FROM {_OUTBOX} WHERE {_OPEN} GROUP BY project_id) AS head"
-    f" JOIN {_OUTBOX} AS promise ON promise.id = head.id"
-    f" JOIN {Project._meta.db_table} AS project ON project.id = promise.project_id"  # noqa: SLF001
-    f" WHERE promise.state = '{OutboxState.PENDING.value}' AND promise.due_at <= %s ORDER BY promise.id LIMIT %s"
+    "SELECT run.id, run.key, run.type, run.data, project.guid"  # noqa: S608
+    f" FROM (SELECT promise.id, promise.key, promise.type, promise.data, promise.project_id,"
+    f" SUM({_NOT_DUE}) OVER earlier AS obstacles, ROW_NUMBER() OVER earlier AS place"
+    f" FROM {_OUTBOX} AS promise WHERE {_OPEN}"
+    f" WINDOW earlier AS (PARTITION BY promise.project_id ORDER BY promise.id)) AS run"
+    f" JOIN {Project._meta.db_table} AS project ON project.id = run.project_id"  # noqa: SLF001
+    f" WHERE run.obstacles = 0 AND run.place <= %s ORDER BY run.place, run.id LIMIT %s"
 )
 _SETTLE = (
     f"UPDATE {_OUTBOX} SET state = '{OutboxState.ACKED.value}', settled_at = %s, last_error = ''"  # noqa: S608
     f" WHERE {_OPEN} AND attempts > 0 AND key IN"
 )
 
+RUN = 16
+"""Promises of one project that are leased together."""
 REFUSALS = 20
 """How often a promise may be sent in vain before it is dead."""
 LONGEST_PAUSE_S = 60.0
@@ -59,8 +64,6 @@ class Parcel:
     guid: str
     type: str
     data: dict[str, Any]
-    more: bool = False
-    """Whether the project had another one waiting behind it."""
 
     @property
     def is_feedback(self) -> bool:
@@ -69,11 +72,11 @@ class Parcel:
 
 
 def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = ()) -> list[Parcel]:
-    """Lease the next promise of each project (at most ``limit``), the oldest first.
+    """Lease the next promises of each project, at most ``RUN`` of one and ``limit`` in all; each project's in order.
 
-    A project whose last one was not answered yet has no next one: the order within a project is exact. ``acked`` are
-    keys that the agents-server has, of anything but feedback (see ``acked``): settled first, in the same transaction.
-    Raises ``LeaseLost``.
+    Each may be sent when the agents-server has the one before it. A project with one that is leased already has no
+    next ones: the order within a project is exact. ``acked`` are keys that the agents-server has, of anything but
+    feedback (see ``acked``): settled first, in the same transaction. Raises ``LeaseLost``.
     """
     now = clock.now()
     with transaction.atomic():
@@ -92,15 +95,14 @@ def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = ()) -> list[Par
                 guid=str(_as_uuid(guid)),
                 type=kind,
                 data=_content(row_id, data),
-                more=waiting > 1,
             )
-            for row_id, key, kind, data, guid, waiting in rows
+            for row_id, key, kind, data, guid in rows
         ]
 
 
 def _due(now: dt.datetime, limit: int) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(_DUE, [connection.ops.adapt_datetimefield_value(now), limit])
+        cursor.execute(_DUE, [connection.ops.adapt_datetimefield_value(now), RUN, limit])
         return list(cursor.fetchall())
 
 

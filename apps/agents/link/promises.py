@@ -1,0 +1,183 @@
+"""The promises of one connection: what waits in the outbox is sent, in the exact order of each project.
+
+A look takes what is next and settles what was answered, in one transaction. The first one comes at once; while there
+is much to do they come at a pace, and each brings a run of a project's promises, of which one after the other is sent
+as the one before it is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from apps.agents.link import frames
+from apps.agents.link.database import patiently
+from apps.agents.link.options import LinkOptions
+from apps.agents.services import relay
+from apps.agents.services.lease import LeaseLost
+from apps.agents.services.relay import Parcel
+
+logger = logging.getLogger(__name__)
+
+LOOK_S: Final = 0.03
+"""From one look to the next, at least: a person does not notice, and a busy room's promises share transactions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a promise, for the settler. ``behind`` are the keys that were taken with it and not sent."""
+
+    step: str
+    key: str
+    code: str = ""
+    message: str = ""
+    retryable: bool = False
+    behind: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A promise on its way, since when by the monotonic clock."""
+
+    since: float
+    parcel: Parcel
+
+
+class Promises:
+    """See the module. ``send`` queues an envelope; ``wake`` is set when there may be something to send."""
+
+    def __init__(
+        self,
+        options: LinkOptions,
+        *,
+        lease_epoch: int,
+        acks: bool,
+        wake: asyncio.Event,
+        send: Callable[[dict[str, Any]], None],
+        report: Callable[..., Awaitable[None]],
+    ) -> None:
+        self._options, self._lease_epoch, self._acks = options, lease_epoch, acks
+        self._wake, self._send, self._report = wake, send, report
+        self._steps: asyncio.Queue[Step] = asyncio.Queue()
+        self._on_its_way: dict[str, Sent] = {}
+        self._runs: dict[str, deque[Parcel]] = {}
+        self._answered: list[str] = []
+        self._looked = 0.0
+
+    # --- what the agents-server says ----------------------------------------------------------------------------
+
+    def has(self, key: str) -> None:
+        """The agents-server has this promise."""
+        sent = self._on_its_way.get(key)
+        if sent is None or sent.parcel.is_feedback:
+            self._steps.put_nowait(Step("acked", key))
+        else:
+            self._answered.append(key)
+            self._wake.set()
+        if sent is not None:
+            self._go_on(sent.parcel.guid)
+
+    def refuses(self, key: str, code: str, message: str, *, retryable: bool) -> None:
+        """It does not take this one, or did not answer: nothing of its project may overtake it."""
+        sent = self._on_its_way.get(key)
+        behind = tuple(parcel.key for parcel in self._runs.pop(sent.parcel.guid, ())) if sent is not None else ()
+        self._steps.put_nowait(Step("refused", key, code, message, retryable, behind))
+
+    def lag(self, lag_ms: int) -> None:
+        """How late it answers, to be told in the order of everything else."""
+        self._steps.put_nowait(Step("lag", str(lag_ms)))
+
+    # --- out ----------------------------------------------------------------------------------------------------
+
+    async def relay(self) -> None:
+        """Send promises as they are made. Raises ``LeaseLost``, database errors."""
+        while True:
+            self._wake.clear()
+            answered, self._answered = self._answered, []
+            for key in answered:
+                self._on_its_way.pop(key, None)
+            free = self._options.in_flight - len(self._on_its_way) - sum(map(len, self._runs.values()))
+            parcels: list[Parcel] = []
+            if answered or free > 0:
+                parcels = await patiently(relay.take, self._lease_epoch, limit=free, acked=answered)
+                self._looked = time.monotonic()
+            for parcel in parcels:
+                self._runs.setdefault(parcel.guid, deque()).append(parcel)
+            for guid in {parcel.guid: None for parcel in parcels}:
+                self._go_on(guid)
+            self._give_up()
+            if not parcels or len(parcels) < free:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._options.outbox_poll):
+                        await self._wake.wait()
+            await asyncio.sleep(max(0.0, self._looked + LOOK_S - time.monotonic()))
+
+    def _go_on(self, guid: str) -> None:
+        """Send the next one of a project's run; nothing of it is unanswered."""
+        run = self._runs.get(guid)
+        if not run:
+            return
+        parcel = run.popleft()
+        if not run:
+            del self._runs[guid]
+        self._on_its_way[parcel.key] = Sent(time.monotonic(), parcel)
+        self._send(frames.pack(parcel.type, parcel.data, guid=guid, id=parcel.key))
+        if parcel.is_feedback:
+            self._steps.put_nowait(Step("sent", parcel.key))
+        if not self._acks:
+            self.has(parcel.key)
+
+    def _give_up(self) -> None:
+        """Count what was not answered in time as refused for the moment: it will be sent again under its id."""
+        late = time.monotonic() - self._options.ack_timeout
+        for key, sent in list(self._on_its_way.items()):
+            if sent.since < late and key not in self._answered:
+                self.refuses(key, "no_ack", "The agents-server did not answer.", retryable=True)
+                del self._on_its_way[key]
+
+    # --- what is written down -----------------------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Write down the steps of promises, in the order in which they happened. Raises ``LeaseLost``."""
+        while True:
+            step = await self._steps.get()
+            try:
+                await self._settle(step)
+            except LeaseLost:
+                raise
+            except Exception:
+                # The promise stays as it is and is sent again under its id.
+                logger.exception("%s of %s could not be written", step.step, step.key)
+
+    async def _settle(self, step: Step) -> None:
+        lease = self._lease_epoch
+        match step.step:
+            case "sent":
+                await patiently(relay.forwarded, lease, step.key)
+                return
+            case "lag":
+                await self._report(lag_ms=int(step.key))
+                return
+            case "acked":
+                await patiently(relay.acked, lease, step.key, by_server=self._acks)
+            case _:
+                await patiently(
+                    relay.refused, lease, step.key, code=step.code, message=step.message, retryable=step.retryable
+                )
+                if step.behind:
+                    await patiently(relay.give_back, lease, list(step.behind))
+        self._on_its_way.pop(step.key, None)
+        self._wake.set()
+
+    async def leave(self) -> None:
+        """Write down what is known; what is still on its way waits for the next connection."""
+        while not self._steps.empty():
+            await self._settle(self._steps.get_nowait())
+        await patiently(relay.take, self._lease_epoch, limit=0, acked=self._answered)
+        await patiently(relay.give_back, self._lease_epoch)

@@ -73,6 +73,10 @@ class RoomProtocol(WebSocketProtocol):
                 payload = message.get("text")
                 taker.take(message["bytes"] if payload is None else payload, binary=payload is None)
 
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes. Autobahn's own method formats a debug message first, for each of them."""
+        self._dataReceived(data)
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: FBT001, N803 - Autobahn's signature
         """Pass a message on."""
         if self.taker is None:

@@ -39,9 +39,6 @@ def once(
     if not is_key(command_id):
         raise InvalidField("Ids are 1-64 characters of A-Z a-z 0-9 . _ : -", field="id")
     fingerprint = _fingerprint(command, data)
-    before = _reply_before(actor, command_id, fingerprint)
-    if before is not None:
-        return before, True
     try:
         with transaction.atomic():
             with alone():
@@ -49,7 +46,8 @@ def once(
             sql.insert([CommandReceipt(user_id=actor.id, command_id=command_id, fingerprint=fingerprint, reply=reply)])
             return reply, False
     except (AutoCodeError, IntegrityError):
-        # Of two at once the second one waited for the first one's commit, and then found its work done.
+        # Done before, or just now: of two at once the second waits for the first one's commit. It is tried first and
+        # looked up then, because hardly any command is a repeat.
         before = _reply_before(actor, command_id, fingerprint)
         if before is None:
             raise

@@ -17,6 +17,14 @@ PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766 since 3.32 (its limits page, SQLITE_MAX_VARIABLE_NUMBER), PostgreSQL 65,535."""
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+_UNCHANGED = frozenset({
+    models.CharField, models.TextField, models.IntegerField, models.PositiveIntegerField, models.BigIntegerField,
+    models.PositiveBigIntegerField, models.BooleanField,
+})  # fmt: skip
+"""Fields that hand a plain value to every database as it is. (``SmallIntegerField`` and others are prepared.)"""
+
+
 def insert(rows: Sequence[models.Model]) -> None:
     """Insert new rows of one model, with as few statements as the database's limit of parameters allows.
 
@@ -31,7 +39,11 @@ def insert(rows: Sequence[models.Model]) -> None:
         for start in range(0, len(rows), most):
             part = rows[start : start + most]
             values = [
-                field.get_db_prep_save(field.pre_save(row, add=True), database) for row in part for field in fields
+                value
+                if name and type(value := getattr(row, name)) in _PLAIN
+                else field.get_db_prep_save(field.pre_save(row, add=True), database)
+                for row in part
+                for field, name in fields
             ]
             cursor.execute(head + ", ".join([one] * len(part)), values)
     for row in rows:
@@ -39,10 +51,15 @@ def insert(rows: Sequence[models.Model]) -> None:
 
 
 @functools.cache
-def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[Any]]:
+def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[tuple[Any, str]]]:
+    """Return the statement's head, a row's placeholders, and the fields, with the attribute of those without work."""
     meta, quoted = model._meta, connection.ops.quote_name  # noqa: SLF001 - Django's documented name
-    fields = [field for field in meta.concrete_fields if field is not meta.auto_field]
-    columns = ", ".join(quoted(str(field.column)) for field in fields)
+    fields = [
+        (field, field.attname if type(field) in _UNCHANGED else "")
+        for field in meta.concrete_fields
+        if field is not meta.auto_field
+    ]
+    columns = ", ".join(quoted(str(field.column)) for field, _ in fields)
     head = f"INSERT INTO {quoted(meta.db_table)} ({columns}) VALUES "  # noqa: S608 - names of our own tables
     return head, f"({', '.join(['%s'] * len(fields))})", fields
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from apps.realtime.coalescing import Piece, Shape, merge
 from apps.realtime.protocol import encode, piece_frame
@@ -16,12 +17,14 @@ class Frame:
     Frames of news that is never stored know their ``piece``, so that pending ones of one key can merge.
     """
 
-    __slots__ = ("_data", "_text", "_wire", "guid", "piece", "seq", "size")
+    __slots__ = ("_data", "_text", "guid", "piece", "seq", "size", "wire")
+
+    wire: bytes
+    """The envelope as one unmasked text frame of RFC 6455 (section 5.2), made at first use, once for all viewers."""
 
     def __init__(self, data: bytes, *, guid: str = "", seq: int = 0, piece: Piece | None = None) -> None:
         self._data: bytes | None = data
         self._text: str | None = None
-        self._wire: bytes | None = None
         self.guid = guid
         self.seq = seq
         self.piece = piece
@@ -42,20 +45,20 @@ class Frame:
             self._text = self.data.decode()
         return self._text
 
-    @property
-    def wire(self) -> bytes:
-        """The envelope as one unmasked text frame of RFC 6455 (section 5.2), made once for all viewers."""
-        if self._wire is None:
-            data = self.data
-            length = len(data)
-            if length < 126:
-                head = bytes((0x81, length))
-            elif length < 65_536:
-                head = b"\x81\x7e" + length.to_bytes(2, "big")
-            else:
-                head = b"\x81\x7f" + length.to_bytes(8, "big")
-            self._wire = head + data
-        return self._wire
+    def __getattr__(self, name: str) -> Any:
+        """Make ``wire``: what is asked for once a viewer is a slot, not a property."""
+        if name != "wire":
+            raise AttributeError(name)
+        data = self.data
+        length = len(data)
+        if length < 126:
+            head = bytes((0x81, length))
+        elif length < 65_536:
+            head = b"\x81\x7e" + length.to_bytes(2, "big")
+        else:
+            head = b"\x81\x7f" + length.to_bytes(8, "big")
+        self.wire = head + data
+        return self.wire
 
     def merged(self, later: Frame) -> Frame | None:
         """Return one frame that does what this and then ``later`` do, or None. Encoded only if it is ever sent."""
@@ -67,7 +70,7 @@ class Frame:
         if piece is later.piece:
             return later
         frame = Frame.__new__(Frame)
-        frame._data = frame._text = frame._wire = None  # noqa: SLF001 - its own constructor
+        frame._data = frame._text = None  # noqa: SLF001 - its own constructor
         frame.guid, frame.piece, frame.seq = self.guid, piece, 0
         # Exact for texts; for the rest a little too much, because the envelope counts twice.
         frame.size = self.size + (len(encode(later.piece.text)) - 2 if piece.shape is Shape.TEXT else later.size)

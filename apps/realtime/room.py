@@ -156,14 +156,16 @@ class Room:
             self._give_all(rows)
 
     def _give_one(self, seq: int, topic: str, frame: Frame) -> None:
+        if not seq:
+            for viewer in list(self.viewers):
+                if viewer.topics is None or topic in viewer.topics:
+                    viewer.put(frame)
+            return
         for viewer in list(self.viewers):
-            if seq:
-                if viewer.seq < seq:
-                    viewer.seq = seq
-                    if viewer.wants_event(topic):
-                        viewer.owner.put(frame)
-            elif viewer.topics is None or topic in viewer.topics:
-                viewer.owner.put(frame)
+            if viewer.seq < seq:
+                viewer.seq = seq
+                if viewer.joined or viewer.wants_event(topic):
+                    viewer.put(frame)
 
     def _give_all(self, rows: list[Row]) -> None:
         last = max(seq for seq, _, _ in rows)

@@ -51,6 +51,11 @@ class Viewer:
     seq: int = 0
     present: bool = field(default=False)
     """Whether the viewer counts in the room's presence."""
+    put: Callable[[Frame], None] = field(init=False)
+    """The owner's ``put``, kept here: a broadcast asks for it once a viewer."""
+
+    def __post_init__(self) -> None:
+        self.put = self.owner.put
 
     def wants_event(self, topic: str) -> bool:
         """Tell whether a durable event of ``topic`` is for this viewer."""

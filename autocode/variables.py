@@ -215,6 +215,24 @@ SECTIONS: Final = (
                 minimum=0.1,
             ),
             Variable(
+                "AUTOCODE_REQUEST_S",
+                Kind.NUMBER,
+                default=30.0,
+                meaning="A request must arrive within this, from its first line to its last byte. A connection that "
+                "says nothing is cut after half of it.",
+                unit="seconds",
+                minimum=0.1,
+            ),
+            Variable(
+                "AUTOCODE_ACCESS_CHECK_S",
+                Kind.NUMBER,
+                default=3.0,
+                meaning="The logins behind open connections are looked up this often, in case the message that one "
+                "of them has ended was lost.",
+                unit="seconds",
+                minimum=0.1,
+            ),
+            Variable(
                 "AUTOCODE_SOCKET_MAX_AGE_S",
                 Kind.INTEGER,
                 default=43_200,

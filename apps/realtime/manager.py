@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.25  # how exactly the deadlines of connections are kept
-ACCESS_CHECK_S: Final = 3.0  # how often users are looked up, in case a message about them was lost
 
 
 class WebSocketManager:
@@ -70,7 +69,7 @@ class WebSocketManager:
         self.spawn(self.ear.listen())
         self.spawn(self._every(TICK_S, self._tick))
         self.spawn(self._every(self.config.position_check_s, self._check_positions))
-        self.spawn(self._every(ACCESS_CHECK_S, self.rights.check_users))
+        self.spawn(self._every(self.config.access_check_s, self.rights.check_users))
         self.spawn(self._every(self.config.presence_ttl_s / 3, self._refresh_presence))
         self.spawn(self._every(1.0, self._tell_staff))
 

@@ -21,7 +21,7 @@ from daphne.server import Server, twisted_loop
 from django.conf import settings
 from twisted.internet import defer, reactor
 
-from apps.realtime import daphne_drain, daphne_sockets, daphne_workers
+from apps.realtime import daphne_drain, daphne_requests, daphne_sockets, daphne_workers
 from apps.realtime.config import config
 from apps.realtime.daphne_pressure import writable
 from apps.realtime.daphne_protocol import PROTOCOL_OPTIONS, RoomProtocol
@@ -60,6 +60,7 @@ class RoomServer(Server):
         super().listen_success(port)
 
     def _ready(self) -> None:
+        daphne_requests.watch(self.http_factory)
         self.ws_factory.protocol = RoomProtocol
         self.ws_factory.setProtocolOptions(**PROTOCOL_OPTIONS)
         for descriptor in self._inherited:

@@ -67,8 +67,10 @@ def test_every_limit_is_a_setting_of_the_same_name():
 
 
 def test_no_other_file_reads_the_environment_of_the_application():
-    # The test settings are an exception, and the demo agents-server, which is a program of its own without Django.
-    allowed = {"autocode/env.py", "autocode/settings/test.py", "apps/ops/demo/serve.py"}
+    # Exceptions: the test settings; the demo agents-server, a program of its own without Django; systemd's variables.
+    allowed = {
+        "autocode/env.py", "autocode/settings/test.py", "apps/ops/demo/serve.py", "apps/realtime/daphne_sockets.py",
+    }  # fmt: skip
     readers = {
         str(path.relative_to(ROOT))
         for folder in ("apps", "autocode")

@@ -1,4 +1,4 @@
-"""The user: people, agents and the system in one table, so that authorship needs one key."""
+"""The user (people, agents and the system in one table, so that authorship needs one key), and logins by tokens."""
 
 from __future__ import annotations
 
@@ -43,3 +43,34 @@ class User(AbstractUser):
         """Return what a session must hold to be this user's: Django's hash of the password, and the version in it."""
         mixed = f"{self.password}:{self.access_version}"
         return salted_hmac("apps.accounts.User.session", mixed, secret=secret, algorithm="sha256").hexdigest()
+
+
+class TokenFamily(models.Model):
+    """One login over REST: the chain of its refresh tokens, of which the last one is good, and their access tokens.
+
+    Every token names its family, so that a log-out ends all of them at once. The tokens themselves are kept nowhere.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
+    current = models.CharField(max_length=64)
+    """The ``jti`` of the refresh token that is good now. Another one was used before: somebody has a copy."""
+    created_at = models.DateTimeField()
+    used_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    """When the present refresh token ends by itself."""
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.CharField(max_length=12, blank=True)
+    """Why: logout, or reuse of a token that was used up."""
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        verbose_name_plural = "token families"
+
+    def __str__(self) -> str:
+        return f"{self.user_id} since {self.created_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def login(self) -> str:
+        """What open connections of this login are known by; see ``Identity.session_hash``."""
+        return f"tokens.{self.pk}"

@@ -1,4 +1,4 @@
-"""A password that changes and a user who is switched off end every open access, whoever did it and wherever.
+"""A new password, a user who is switched off and one who loses a right of the site end every open access.
 
 As signals of the model and not only in ``AccountService``: Django's own password form, its ``changepassword`` command
 and the admin save users too.
@@ -16,7 +16,7 @@ from apps.accounts.models import User
 from apps.accounts.signals import announce_end
 
 _ENDS_BY = "_access_ends_by"
-_WATCHED = frozenset({"password", "is_active"})
+_WATCHED = frozenset({"password", "is_active", "is_staff", "is_superuser", "kind"})
 
 
 @receiver(pre_save, sender=User, dispatch_uid="accounts.note_what_ends_access")
@@ -25,12 +25,17 @@ def note_what_ends_access(instance: User, update_fields: frozenset[str] | None, 
     setattr(instance, _ENDS_BY, "")
     if instance._state.adding or (update_fields is not None and not _WATCHED & update_fields):  # noqa: SLF001
         return
-    before = User.objects.filter(pk=instance.pk).values_list("password", "is_active").first()
+    before = User.objects.filter(pk=instance.pk).values(*_WATCHED).first()
     if before is None:
         return
-    password, was_active = before
-    if was_active and not instance.is_active:
+    password = before["password"]
+    if before["is_active"] and not instance.is_active:
         setattr(instance, _ENDS_BY, "deactivated")
+    elif before["kind"] != instance.kind or any(
+        before[right] and not getattr(instance, right) for right in ("is_staff", "is_superuser")
+    ):
+        # Open connections hold what they were proved with; a lesser user proves it anew.
+        setattr(instance, _ENDS_BY, "demoted")
     elif password != instance.password and not _only_rehashed(instance):
         setattr(instance, _ENDS_BY, "password")
 

@@ -12,7 +12,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from apps.accounts.identity import Identity
-from apps.accounts.models import User
+from apps.accounts.models import TokenFamily, User
 from apps.core import clock
 from apps.core.actor import ActorKind
 from apps.core.errors import NotAuthenticated, TokenExpired
@@ -22,14 +22,18 @@ logger = logging.getLogger(__name__)
 VERSION_CLAIM = "ver"
 """The user's ``access_version`` when the token was made; a raised version ends every older token."""
 
+FAMILY_CLAIM = "fam"
+"""The login that the token belongs to."""
+
 LONGEST = 4_096
 """Characters of a token; ours have about 300."""
 
 
-def refresh_for(user: User) -> RefreshToken:
-    """Return a fresh refresh token for ``user``; its access tokens carry the same version claim."""
+def refresh_for(user: User, family_id: str) -> RefreshToken:
+    """Return a fresh refresh token of a login of ``user``; its access tokens carry the same claims."""
     token: RefreshToken = RefreshToken.for_user(user)
     token[VERSION_CLAIM] = user.access_version
+    token[FAMILY_CLAIM] = family_id
     return token
 
 
@@ -44,8 +48,14 @@ def user_from_token(token: str) -> Identity:
     try:
         claims = AccessToken(token)  # type: ignore[arg-type]
         expires_at = dt.datetime.fromtimestamp(int(claims["exp"]), tz=dt.UTC)
-        user = User.objects.filter(pk=claims["user_id"], is_active=True).first()
-        version = claims.get(VERSION_CLAIM, 0)
+        family = (
+            TokenFamily.objects.filter(
+                pk=claims[FAMILY_CLAIM], user_id=claims["user_id"], user__is_active=True, ended_at=None
+            )
+            .select_related("user")
+            .first()
+        )
+        version = claims[VERSION_CLAIM]
         token_id = str(claims["jti"])
     except TokenError as error:
         if _expired(token):
@@ -56,13 +66,18 @@ def user_from_token(token: str) -> Identity:
     except Exception as error:
         logger.info("a signed token has odd claims: %s", type(error).__name__)
         raise NotAuthenticated("The token is not valid.") from error
-    if user is None or version != user.access_version:
+    if family is None or version != family.user.access_version:
         raise NotAuthenticated("The token is no longer valid.")
-    return identity_of(user, expires_at=expires_at, token_id=token_id)
+    return identity_of(family.user, expires_at=expires_at, session_hash=family.login, token_id=token_id)
 
 
 def identity_of(
-    user: User, *, expires_at: dt.datetime, session_hash: str | None = None, token_id: str | None = None
+    user: User,
+    *,
+    expires_at: dt.datetime,
+    session_hash: str,
+    session_key: str | None = None,
+    token_id: str | None = None,
 ) -> Identity:
     """Return the identity of ``user`` as proved until ``expires_at``."""
     return Identity(
@@ -74,6 +89,7 @@ def identity_of(
         access_version=user.access_version,
         expires_at=expires_at,
         session_hash=session_hash,
+        session_key=session_key,
         token_id=token_id,
     )
 

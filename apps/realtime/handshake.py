@@ -14,6 +14,7 @@ from django.conf import settings
 from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port
 
+from apps.core.addresses import network_of
 from apps.core.errors import AutoCodeError, InvalidMessage, NotAuthenticated
 from apps.realtime.close_codes import CloseCode
 from apps.realtime.protocol import SUBPROTOCOL, TOKEN_PREFIX
@@ -37,7 +38,7 @@ class Handshake:
 def read_handshake(scope: dict[str, Any]) -> Handshake:
     """Return what to do with this connection."""
     headers = {name.lower(): value.decode("latin-1") for name, value in scope.get("headers", [])}
-    address = str((scope.get("client") or ["unknown"])[0])
+    address = network_of(str((scope.get("client") or ["unknown"])[0]))
     origin = headers.get(b"origin")
     if origin is not None and not origin_allowed(origin, _scheme(scope, headers), headers.get(b"host", "")):
         return Handshake(allowed=False, address=address)

@@ -69,7 +69,7 @@ class WebSocketManager:
         self.spawn(self.ear.listen())
         self.spawn(self._every(TICK_S, self._tick))
         self.spawn(self._every(self.config.position_check_s, self._check_positions))
-        self.spawn(self._every(self.config.access_check_s, self.rights.check_users))
+        self.spawn(self._every(self.config.access_check_s, self.rights.check_logins))
         self.spawn(self._every(self.config.presence_ttl_s / 3, self._refresh_presence))
         self.spawn(self._every(1.0, self._tell_staff))
 

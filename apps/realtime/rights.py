@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from apps.accounts.selectors import access_versions
+from apps.accounts.selectors import access_versions, ended_logins
 from apps.core.errors import Forbidden
 from apps.projects.aio import in_thread
 from apps.projects.selectors.access import roles_in
@@ -34,12 +34,7 @@ class Rights:
             if room is not None:
                 self._manager.spawn(self.check_room(room, user_id))
         elif session is not None:
-            for listener, identity in list(self._manager.listeners.items()):
-                if identity.session_hash == session:
-                    listener.end("session_ended")
-            for connection in list(self._manager.by_user.get(user_id, ())):
-                if connection.identity is not None and connection.identity.session_hash == session:
-                    connection.session_ended()
+            self._end_login(user_id, session)
         else:
             self._manager.spawn(self.check_users(user_id))
 
@@ -62,6 +57,26 @@ class Rights:
     def _remove(self, room: Room, viewer: Viewer) -> None:
         room.detach(viewer)
         viewer.owner.access_lost(viewer, Forbidden("You are no longer a member of this project."))
+
+    async def check_logins(self) -> None:
+        """End the connections whose login has ended, in case nobody said so: the users', and each single one."""
+        await self.check_users()
+        manager = self._manager
+        here = {who.session_hash: who for who in manager.listeners.values()}
+        for connections in manager.by_user.values():
+            here |= {who.session_hash: who for one in connections if (who := one.identity) is not None}
+        if not here:
+            return
+        for session in await in_thread(ended_logins, list(here.values())):
+            self._end_login(here[session].user_id, session)
+
+    def _end_login(self, user_id: str, session: str) -> None:
+        for listener, identity in list(self._manager.listeners.items()):
+            if identity.session_hash == session:
+                listener.end("session_ended")
+        for connection in list(self._manager.by_user.get(user_id, ())):
+            if connection.identity is not None and connection.identity.session_hash == session:
+                connection.session_ended()
 
     async def check_users(self, user_id: str | None = None) -> None:
         """End the connections of users who were disabled or whose version has risen. One query."""

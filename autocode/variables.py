@@ -378,6 +378,15 @@ SECTIONS: Final = (
                 minimum=1,
             ),
             Variable(
+                "AUTOCODE_AUDIT_DAYS",
+                Kind.INTEGER,
+                default=365,
+                meaning="Entries of the audit trail are kept this long. The database refuses to lose younger ones than "
+                "90 days.",
+                unit="days",
+                minimum=90,
+            ),
+            Variable(
                 "AUTOCODE_LOG_EVENTS",
                 Kind.INTEGER,
                 default=100_000,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -74,3 +74,57 @@ class TokenFamily(models.Model):
     def login(self) -> str:
         """What open connections of this login are known by; see ``Identity.session_hash``."""
         return f"tokens.{self.pk}"
+
+
+class AppendOnly(models.QuerySet["AuditEntry"]):
+    """Rows that are added and read. The database refuses the rest too, by triggers: this only says so earlier."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise TypeError("the audit trail is append-only")
+
+    def delete(self) -> NoReturn:
+        raise TypeError("the audit trail is append-only")
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("the audit trail is append-only")
+
+
+class AuditEntry(models.Model):
+    """One line of the audit trail. It refers to nothing by key: it must outlive what it tells of."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    at = models.DateTimeField(db_index=True)
+    deed = models.CharField(max_length=30)
+    outcome = models.CharField(max_length=8)
+    actor_kind = models.CharField(max_length=10)
+    actor_id = models.CharField(max_length=36, blank=True)
+    actor_name = models.CharField(max_length=200, blank=True)
+    subject = models.CharField(max_length=200, blank=True)
+    """The id of what it was done to."""
+    subject_name = models.CharField(max_length=200, blank=True)
+    project = models.CharField(max_length=36, blank=True)
+    address = models.CharField(max_length=200, blank=True)
+    client = models.CharField(max_length=200, blank=True)
+    correlation_id = models.CharField(max_length=64, blank=True)
+    details = models.JSONField(default=dict)
+
+    objects = AppendOnly.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-at", "-id"]
+        verbose_name = "audit entry"
+        verbose_name_plural = "audit trail"
+        indexes: ClassVar = [models.Index(fields=["actor_id", "-at"]), models.Index(fields=["project", "-at"])]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor_name} {self.deed} {self.outcome}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert. Raises ``TypeError`` for a row that exists."""
+        if not self._state.adding:
+            raise TypeError("the audit trail is append-only")
+        kwargs["force_insert"] = True
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("the audit trail is append-only")

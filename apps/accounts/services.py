@@ -15,6 +15,8 @@ from django.db.models import F
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from apps.accounts import audit
+from apps.accounts.audit import Deed, Outcome
 from apps.accounts.models import TokenFamily, User
 from apps.accounts.signals import announce_end
 from apps.accounts.tokens import FAMILY_CLAIM, VERSION_CLAIM, refresh_for, user_from_token
@@ -95,6 +97,7 @@ class AccountService:
         with transaction.atomic():
             user = self._locked(user_id)
             User.objects.filter(pk=user.pk).update(access_version=F("access_version") + 1)
+            audit.account_deed(Deed.ACCESS_ENDED, user, actor=self.actor, why=reason)
             announce_end(str(user.pk), reason)
 
     def _locked(self, user_id: UUID | str) -> User:
@@ -115,8 +118,10 @@ class TokenService:
 
     def log_in(self, user: User) -> tuple[str, str]:
         """Return an access and a refresh token for ``user``, whose password was just checked."""
-        update_last_login(User, user)
-        return self.begin(user)
+        with transaction.atomic():
+            update_last_login(User, user)
+            audit.account_deed(Deed.LOGIN, user, actor=user.actor, by="token")
+            return self.begin(user)
 
     def begin(self, user: User) -> tuple[str, str]:
         """Begin a login and return its first access and refresh token."""
@@ -184,6 +189,15 @@ class TokenService:
         with transaction.atomic():
             ended = TokenFamily.objects.filter(pk=family.pk, ended_at=None).update(ended_at=clock.now(), ended_by=why)
             if ended:
+                reused = why == "reuse"
+                audit.account_deed(
+                    Deed.TOKEN_REUSED if reused else Deed.LOGOUT,
+                    family.user,
+                    outcome=Outcome.REFUSED if reused else Outcome.DONE,
+                    actor=None if reused else family.user.actor,
+                    by="token",
+                    login=family.login,
+                )
                 announce_end(str(family.user_id), why, family.login)
 
 

@@ -35,9 +35,15 @@ class WindowThrottle(SimpleRateThrottle):
             return 0.0
         seconds, now = self.duration, clock.now().timestamp()
         window = int(now // seconds)
-        if self._counted(f"{key}:{window}", seconds) <= self.num_requests:
+        count = self._counted(f"{key}:{window}", seconds)
+        if count <= self.num_requests:
             return 0.0
+        if count == self.num_requests + 1:
+            self.begins_to_refuse()
         return (window + 1) * seconds - now
+
+    def begins_to_refuse(self) -> None:
+        """Hear of the first refusal in a window."""
 
     def _counted(self, counter: str, seconds: int) -> int:
         """Count one more and return how many there are."""
@@ -75,7 +81,16 @@ class AnonymousThrottle(WindowThrottle):
         return f"anon:{address_key(request)}"
 
 
-class AddressLoginThrottle(WindowThrottle):
+class LoginThrottle(WindowThrottle):
+    """Attempts to log in; that they are too many is written down, once a window."""
+
+    def begins_to_refuse(self) -> None:
+        from apps.accounts.audit import Deed, Outcome, record
+
+        record(Deed.LOGIN_SLOWED, outcome=Outcome.REFUSED, counted_by=self.scope)
+
+
+class AddressLoginThrottle(LoginThrottle):
     """Attempts to log in from one address, over REST and by the login page together.
 
     A whole office may sit behind it, so the rate is that of everybody unknown.
@@ -87,7 +102,7 @@ class AddressLoginThrottle(WindowThrottle):
         return address_key(request)
 
 
-class NameLoginThrottle(WindowThrottle):
+class NameLoginThrottle(LoginThrottle):
     """Attempts at one username, from wherever they come; a good one ends the count."""
 
     scope = "login"

@@ -14,7 +14,6 @@ from django.conf import settings
 from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port
 
-from apps.core.addresses import network_of
 from apps.core.errors import AutoCodeError, InvalidMessage, NotAuthenticated
 from apps.realtime.close_codes import CloseCode
 from apps.realtime.protocol import SUBPROTOCOL, TOKEN_PREFIX
@@ -33,12 +32,14 @@ class Handshake:
     session_key: str | None = None
     problem: tuple[CloseCode, AutoCodeError] | None = None
     address: str = ""
+    client: str = ""
+    """What the client calls itself."""
 
 
 def read_handshake(scope: dict[str, Any]) -> Handshake:
     """Return what to do with this connection."""
     headers = {name.lower(): value.decode("latin-1") for name, value in scope.get("headers", [])}
-    address = network_of(str((scope.get("client") or ["unknown"])[0]))
+    address = str((scope.get("client") or ["unknown"])[0])
     origin = headers.get(b"origin")
     if origin is not None and not origin_allowed(origin, _scheme(scope, headers), headers.get(b"host", "")):
         return Handshake(allowed=False, address=address)
@@ -55,7 +56,13 @@ def read_handshake(scope: dict[str, Any]) -> Handshake:
     if token is None and origin is not None:
         session_key = parse_cookie(headers.get(b"cookie", "")).get(settings.SESSION_COOKIE_NAME) or None
     return Handshake(
-        allowed=True, subprotocol=chosen, token=token, session_key=session_key, problem=problem, address=address
+        allowed=True,
+        subprotocol=chosen,
+        token=token,
+        session_key=session_key,
+        problem=problem,
+        address=address,
+        client=headers.get(b"user-agent", ""),
     )
 
 

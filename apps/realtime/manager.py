@@ -107,16 +107,16 @@ class WebSocketManager:
     def add(self, connection: WebSocketService) -> None:
         """Count a connection."""
         self.connections[connection.id] = connection
-        self.by_address[connection.address] += 1
+        self.by_address[connection.network] += 1
         metrics.CONNECTIONS.labels("websocket").inc()
 
     def remove(self, connection: WebSocketService) -> None:
         """Count it no more. May be called twice."""
         if self.connections.pop(connection.id, None) is None:
             return
-        self.by_address[connection.address] -= 1
-        if self.by_address[connection.address] <= 0:
-            del self.by_address[connection.address]
+        self.by_address[connection.network] -= 1
+        if self.by_address[connection.network] <= 0:
+            del self.by_address[connection.network]
         if connection.identity is not None:
             mine = self.by_user[connection.identity.user_id]
             mine.discard(connection)

@@ -1,7 +1,9 @@
-"""Secrets that a desk makes for itself: random on first use, then kept in a file that only its owner can read."""
+"""Secrets that a desk makes for itself, and keys for one purpose each that are made from the one secret key."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 import tempfile
@@ -30,3 +32,8 @@ def kept_secret(path: Path, *, random_bytes: int = 48) -> str:
     finally:
         draft.unlink(missing_ok=True)
     return path.read_text(encoding="ascii").strip()
+
+
+def derived_key(secret: str, purpose: str) -> str:
+    """Return a key of 256 bits, as hexadecimal digits, for one ``purpose``: what it signs is good for nothing else."""
+    return hmac.new(secret.encode(), f"autocode.{purpose}".encode(), hashlib.sha256).hexdigest()

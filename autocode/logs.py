@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -41,6 +42,46 @@ class Correlation(logging.Filter):
         """Add ``correlation_id`` to the record; never drops one."""
         if not hasattr(record, "correlation_id"):
             record.correlation_id = current_correlation_id()
+        return True
+
+
+class Brief(logging.Filter):
+    """Drop the traceback of a record: what a client sent is no failure of ours, and each would cost 2 KiB of log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Clear ``exc_info``; never drops one."""
+        record.exc_info = None
+        return True
+
+
+class Flood(logging.Filter):
+    """Let ``most`` warnings of one kind through in a second; the next one says how many were left out.
+
+    A kind is a logger and a message before its arguments, so that whoever makes us complain cannot fill the disk.
+    """
+
+    def __init__(self, most: int = 10) -> None:
+        super().__init__()
+        self._most = most
+        self._second = 0.0
+        self._seen: Counter[tuple[str, object]] = Counter()
+        self._left_out: Counter[tuple[str, object]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is written."""
+        if record.levelno < logging.WARNING:
+            return True
+        if abs(record.created - self._second) >= 1:
+            self._second = record.created
+            self._seen.clear()
+        kind = record.name, record.msg
+        self._seen[kind] += 1
+        if self._seen[kind] > self._most:
+            if len(self._left_out) < 1_000:
+                self._left_out[kind] += 1
+            return False
+        if left_out := self._left_out.pop(kind, 0):
+            record.left_out = left_out
         return True
 
 
@@ -95,14 +136,17 @@ def configuration(form: str, level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"correlation": {"()": Correlation}},
+        "filters": {"correlation": {"()": Correlation}, "brief": {"()": Brief}, "flood": {"()": Flood}},
         "formatters": {"console": {"()": ConsoleFormatter}, "json": {"()": JsonFormatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": form, "filters": ["correlation"]}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": form, "filters": ["flood", "correlation"]}
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Django's own handlers would print every line a second time, and unmasked.
             "django": {"handlers": [], "propagate": True, "level": level},
             "django.server": {"handlers": [], "propagate": True, "level": level},
+            "django.security.DisallowedHost": {"filters": ["brief"]},
             "django.db.backends": {"level": "INFO"},  # at DEBUG it logs every query with its parameters
             "daphne": {"level": "WARNING"},  # its access log names full URLs; nginx keeps that log
             "asyncio": {"level": "WARNING"},

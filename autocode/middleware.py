@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
@@ -17,7 +17,9 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
+from apps.core.actor import Actor
 from apps.core.correlation import correlated
+from apps.core.whence import Whence, coming_from
 
 Sync = Callable[[HttpRequest], HttpResponseBase]
 Async = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
@@ -40,9 +42,18 @@ PERMISSIONS_POLICY = ", ".join(
 )
 
 
+TRUSTED_TYPES = "; require-trusted-types-for 'script'; trusted-types autocode"
+"""No script of ours makes markup out of text but by the one policy in ``lib/dom.js``."""
+FOREIGN_SCRIPTS = ("/admin/", "/api/docs/")
+"""Pages whose scripts are Django's and Swagger's, which do."""
+
+
 @sync_and_async_middleware
 def correlation(get_response: Sync | Async) -> Sync | Async:
-    """Give each request a correlation id: the caller's ``X-Request-ID`` if it is well formed, else a new one."""
+    """Give each request a correlation id: the caller's ``X-Request-ID`` if it is well formed, else a new one.
+
+    And note where it comes from, for the audit trail.
+    """
 
     def chosen(request: HttpRequest) -> str:
         given = request.headers.get("X-Request-ID", "")
@@ -53,7 +64,7 @@ def correlation(get_response: Sync | Async) -> Sync | Async:
 
         async def async_middleware(request: HttpRequest) -> HttpResponseBase:
             correlation_id = chosen(request)
-            with correlated(correlation_id):
+            with correlated(correlation_id), coming_from(place_of(request)):
                 response = await inner(request)
             response.headers["X-Request-ID"] = correlation_id
             return response
@@ -64,12 +75,23 @@ def correlation(get_response: Sync | Async) -> Sync | Async:
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         correlation_id = chosen(request)
-        with correlated(correlation_id):
+        with correlated(correlation_id), coming_from(place_of(request)):
             response = sync_inner(request)
         response.headers["X-Request-ID"] = correlation_id
         return response
 
     return middleware
+
+
+def place_of(request: HttpRequest) -> Whence:
+    """Return where a request comes from. Who is logged in is looked up only if somebody asks, and by then known."""
+
+    def actor() -> Actor | None:
+        user: Any = getattr(request, "user", None)
+        return user.actor if user is not None and user.is_authenticated else None
+
+    address = str(request.META.get("REMOTE_ADDR") or "")
+    return Whence(address=address, client=request.headers.get("User-Agent", ""), actor=actor)
 
 
 @sync_and_async_middleware
@@ -129,5 +151,5 @@ def content_policy(request: HttpRequest) -> str:
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
         f"connect-src 'self'{sockets}; manifest-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; "
-        "frame-ancestors 'none'"
+        "frame-ancestors 'none'" + ("" if request.path.startswith(FOREIGN_SCRIPTS) else TRUSTED_TYPES)
     )

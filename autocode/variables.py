@@ -215,6 +215,24 @@ SECTIONS: Final = (
                 minimum=0.1,
             ),
             Variable(
+                "AUTOCODE_REQUEST_S",
+                Kind.NUMBER,
+                default=30.0,
+                meaning="A request must arrive within this, from its first line to its last byte. A connection that "
+                "says nothing is cut after half of it.",
+                unit="seconds",
+                minimum=0.1,
+            ),
+            Variable(
+                "AUTOCODE_ACCESS_CHECK_S",
+                Kind.NUMBER,
+                default=3.0,
+                meaning="The logins behind open connections are looked up this often, in case the message that one "
+                "of them has ended was lost.",
+                unit="seconds",
+                minimum=0.1,
+            ),
+            Variable(
                 "AUTOCODE_SOCKET_MAX_AGE_S",
                 Kind.INTEGER,
                 default=43_200,
@@ -358,6 +376,15 @@ SECTIONS: Final = (
                 meaning="Events younger than this can be replayed.",
                 unit="days",
                 minimum=1,
+            ),
+            Variable(
+                "AUTOCODE_AUDIT_DAYS",
+                Kind.INTEGER,
+                default=365,
+                meaning="Entries of the audit trail are kept this long. The database refuses to lose younger ones than "
+                "90 days.",
+                unit="days",
+                minimum=90,
             ),
             Variable(
                 "AUTOCODE_LOG_EVENTS",

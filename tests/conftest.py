@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import TypeVar
 
 import pytest
@@ -40,7 +41,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: object) -> Iterator[None]:
-    """End what threads left connected before Django drops the test database; PostgreSQL refuses the drop otherwise."""
+    """Let tests empty the audit trail, and end what threads left connected before Django drops the test database.
+
+    PostgreSQL refuses the drop otherwise. The trail's own tests install its guards again.
+    """
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        import_module("apps.accounts.migrations.0004_audit_guard").run(connection, "remove")
     yield
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         if connection.vendor == "postgresql":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from apps.accounts.throttling import AddressLoginThrottle, NameLoginThrottle, address_key, name_key
+
+LONGEST_PASSWORD: Final = 4_096
+"""Characters; as over REST."""
 
 
 class LoginForm(AuthenticationForm):
@@ -24,6 +27,8 @@ class LoginForm(AuthenticationForm):
         )
         if wait:
             raise ValidationError(f"Too many attempts. Try again in {int(wait) + 1} seconds.", code="throttled")
+        if len(self.cleaned_data.get("password") or "") > LONGEST_PASSWORD:
+            raise self.get_invalid_login_error()  # hashing it would cost more than asking
         cleaned = super().clean()
         NameLoginThrottle().forget(cleaned["username"])
         return cleaned

@@ -4,10 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from apps.accounts.models import User
+from django.contrib.sessions.models import Session
+
+from apps.accounts.identity import Identity
+from apps.accounts.models import TokenFamily, User
+from apps.core import clock
 
 
 def access_versions(user_ids: Collection[str]) -> dict[str, int]:
     """Return the present ``access_version`` of these users; who is missing is gone or not active. One query."""
     rows = User.objects.filter(pk__in=user_ids, is_active=True).values_list("pk", "access_version")
     return {str(pk): version for pk, version in rows}
+
+
+def ended_logins(identities: Collection[Identity]) -> set[str]:
+    """Return the ``session_hash`` of those logins that have ended: browser sessions and families of tokens.
+
+    At most two queries, whatever their number.
+    """
+    sessions = {who.session_key: who.session_hash for who in identities if who.session_key is not None}
+    families = {who.session_hash for who in identities if who.session_key is None}
+    ended: set[str] = set()
+    if sessions:
+        alive = Session.objects.filter(session_key__in=sessions, expire_date__gt=clock.now())
+        ended |= {sessions[key] for key in sessions.keys() - set(alive.values_list("session_key", flat=True))}
+    if families:
+        ids = [name.removeprefix("tokens.") for name in families]
+        ended |= families - {
+            family.login for family in TokenFamily.objects.filter(pk__in=ids, ended_at=None).only("pk")
+        }
+    return ended

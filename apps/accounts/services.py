@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.hashers import make_password
@@ -16,12 +15,15 @@ from django.db.models import F
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from apps.accounts.models import User
+from apps.accounts import audit
+from apps.accounts.audit import Deed, Outcome
+from apps.accounts.models import TokenFamily, User
 from apps.accounts.signals import announce_end
-from apps.accounts.tokens import VERSION_CLAIM, refresh_for, user_from_token
+from apps.accounts.tokens import FAMILY_CLAIM, VERSION_CLAIM, refresh_for, user_from_token
 from apps.core import clock
 from apps.core.actor import Actor, ActorKind
 from apps.core.errors import NotAuthenticated, NotFound
+from apps.core.ids import uuid7
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class AccountService:
         with transaction.atomic():
             user = self._locked(user_id)
             User.objects.filter(pk=user.pk).update(access_version=F("access_version") + 1)
+            audit.account_deed(Deed.ACCESS_ENDED, user, actor=self.actor, why=reason)
             announce_end(str(user.pk), reason)
 
     def _locked(self, user_id: UUID | str) -> User:
@@ -115,21 +118,44 @@ class TokenService:
 
     def log_in(self, user: User) -> tuple[str, str]:
         """Return an access and a refresh token for ``user``, whose password was just checked."""
-        update_last_login(User, user)
-        return _pair(user)
+        with transaction.atomic():
+            update_last_login(User, user)
+            audit.account_deed(Deed.LOGIN, user, actor=user.actor, by="token")
+            return self.begin(user)
+
+    def begin(self, user: User) -> tuple[str, str]:
+        """Begin a login and return its first access and refresh token."""
+        now, family_id = clock.now(), uuid7()
+        refresh = refresh_for(user, str(family_id))
+        TokenFamily.objects.create(
+            id=family_id, user=user, current=refresh["jti"], created_at=now, used_at=now, expires_at=_end(refresh)
+        )
+        return str(refresh.access_token), str(refresh)
 
     def rotate(self, token: str) -> tuple[str, str]:
-        """Use up the refresh ``token`` and return a new pair. Raises ``NotAuthenticated``."""
-        with transaction.atomic():
-            refresh, user = self._checked(token)
-            self._use_up(refresh)
-            return _pair(user)
+        """Use up the refresh ``token`` and return a new pair.
+
+        One that was used before is in two hands, and nobody can tell which are the right ones: the whole login ends.
+        Raises ``NotAuthenticated``.
+        """
+        refresh, family = self._checked(token)
+        fresh = refresh_for(family.user, str(family.pk))
+        # The condition decides between two that come at once; no lock is held while a token is signed.
+        rotated = TokenFamily.objects.filter(pk=family.pk, current=refresh["jti"], ended_at=None).update(
+            current=fresh["jti"], used_at=clock.now(), expires_at=_end(fresh)
+        )
+        if not rotated:
+            self._end(family, "reuse")
+            raise NotAuthenticated("The token was used before; log in again.")
+        return str(fresh.access_token), str(fresh)
 
     def revoke(self, token: str) -> None:
-        """Use up the refresh ``token``. Raises ``NotAuthenticated`` when it was not good any more."""
-        with transaction.atomic():
-            refresh, _ = self._checked(token)
-            self._use_up(refresh)
+        """End the login of the refresh ``token``: its access tokens and open connections too.
+
+        Raises ``NotAuthenticated`` when it has ended already.
+        """
+        _, family = self._checked(token)
+        self._end(family, "logout")
 
     def verify(self, token: str) -> tuple[str, str, str]:
         """Return kind (access or refresh), user id and end (RFC 3339) of a token that is good now.
@@ -137,29 +163,49 @@ class TokenService:
         Raises ``NotAuthenticated``; ``TokenExpired`` for an access token that was good once.
         """
         try:
-            refresh, user = self._checked(token)
+            refresh, family = self._checked(token)
         except NotAuthenticated:
             identity = user_from_token(token)
             return "access", identity.user_id, clock.to_wire(identity.expires_at)
-        return "refresh", str(user.pk), clock.to_wire(dt.datetime.fromtimestamp(int(refresh["exp"]), tz=dt.UTC))
+        if refresh["jti"] != family.current:
+            raise NotAuthenticated("The token was used before.")
+        return "refresh", str(family.user_id), clock.to_wire(_end(refresh))
 
-    def _checked(self, token: str) -> tuple[RefreshToken, User]:
+    def _checked(self, token: str) -> tuple[RefreshToken, TokenFamily]:
         try:
             refresh = RefreshToken(token)  # type: ignore[arg-type] # annotated for itself, made for text
-            user = User.objects.filter(pk=refresh["user_id"], is_active=True).first()
-            version = refresh.get(VERSION_CLAIM, 0)
-        except (TokenError, KeyError, ValueError, TypeError, ValidationError) as error:
+            families = TokenFamily.objects.filter(
+                pk=refresh[FAMILY_CLAIM], user_id=refresh["user_id"], user__is_active=True, ended_at=None
+            )
+            family = families.select_related("user").first()
+            version = refresh[VERSION_CLAIM]
+        except (TokenError, KeyError, ValueError, TypeError, OverflowError, ValidationError) as error:
             raise NotAuthenticated("The token is not valid.") from error
-        if user is None or version != user.access_version:
+        if family is None or version != family.user.access_version:
             raise NotAuthenticated("The token is no longer valid.")
-        return refresh, user
+        return refresh, family
 
-    def _use_up(self, refresh: RefreshToken) -> None:
-        used_up: Any = refresh.blacklist()  # annotated as the row; it is what get_or_create returns
-        if not used_up[1]:
-            raise NotAuthenticated("The token was used before.")
+    def _end(self, family: TokenFamily, why: str) -> None:
+        with transaction.atomic():
+            ended = TokenFamily.objects.filter(pk=family.pk, ended_at=None).update(ended_at=clock.now(), ended_by=why)
+            if ended:
+                reused = why == "reuse"
+                audit.account_deed(
+                    Deed.TOKEN_REUSED if reused else Deed.LOGOUT,
+                    family.user,
+                    outcome=Outcome.REFUSED if reused else Outcome.DONE,
+                    actor=None if reused else family.user.actor,
+                    by="token",
+                    login=family.login,
+                )
+                announce_end(str(family.user_id), why, family.login)
 
 
-def _pair(user: User) -> tuple[str, str]:
-    refresh = refresh_for(user)
-    return str(refresh.access_token), str(refresh)
+def forget_ended_logins() -> int:
+    """Remove the families whose last token has ended by itself; return how many went."""
+    gone, _ = TokenFamily.objects.filter(expires_at__lt=clock.now()).delete()
+    return gone
+
+
+def _end(refresh: RefreshToken) -> dt.datetime:
+    return dt.datetime.fromtimestamp(int(refresh["exp"]), tz=dt.UTC)

@@ -29,4 +29,6 @@ def user_from_session(session_key: str) -> Identity:
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None or not constant_time_compare(store.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         raise NotAuthenticated
-    return identity_of(user, expires_at=store.get_expiry_date(), session_hash=session_hash(session_key))
+    return identity_of(
+        user, expires_at=store.get_expiry_date(), session_hash=session_hash(session_key), session_key=session_key
+    )

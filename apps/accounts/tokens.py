@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from apps.accounts.identity import Identity
-from apps.accounts.models import User
+from apps.accounts.models import TokenFamily, User
 from apps.core import clock
 from apps.core.actor import ActorKind
 from apps.core.errors import NotAuthenticated, TokenExpired
@@ -25,14 +25,18 @@ logger = logging.getLogger(__name__)
 VERSION_CLAIM = "ver"
 """The user's ``access_version`` when the token was made; a raised version ends every older token."""
 
+FAMILY_CLAIM = "fam"
+"""The login that the token belongs to."""
+
 LONGEST = 4_096
 """Characters of a token; ours have about 300."""
 
 
-def refresh_for(user: User) -> RefreshToken:
-    """Return a fresh refresh token for ``user``; its access tokens carry the same version claim."""
+def refresh_for(user: User, family_id: str) -> RefreshToken:
+    """Return a fresh refresh token of a login of ``user``; its access tokens carry the same claims."""
     token: RefreshToken = RefreshToken.for_user(user)
     token[VERSION_CLAIM] = user.access_version
+    token[FAMILY_CLAIM] = family_id
     return token
 
 
@@ -40,7 +44,8 @@ def refresh_for(user: User) -> RefreshToken:
 class _Claims:
     """What a token says whose signature and time are good."""
 
-    user_id: UUID
+    user_id: str
+    family: UUID
     version: Any
     token_id: str
     expires_at: dt.datetime
@@ -67,13 +72,18 @@ def users_from_tokens(tokens: Sequence[str]) -> dict[str, Identity | Exception]:
             claims[token] = _claims(token)
         except NotAuthenticated as error:
             found[token] = error
-    users = _users({said.user_id for said in claims.values()})
+    families = TokenFamily.objects.filter(
+        pk__in={said.family for said in claims.values()}, user__is_active=True, ended_at=None
+    ).select_related("user")
+    open_ones = {family.pk: family for family in families} if claims else {}
     for token, said in claims.items():
-        user = users.get(str(said.user_id))
-        if user is None or said.version != user.access_version:
+        family = open_ones.get(said.family)
+        if family is None or str(family.user_id) != said.user_id or said.version != family.user.access_version:
             found[token] = NotAuthenticated("The token is no longer valid.")
         else:
-            found[token] = identity_of(user, expires_at=said.expires_at, token_id=said.token_id)
+            found[token] = identity_of(
+                family.user, expires_at=said.expires_at, session_hash=family.login, token_id=said.token_id
+            )
     return found
 
 
@@ -84,8 +94,9 @@ def _claims(token: str) -> _Claims:
     try:
         claims = AccessToken(token)  # type: ignore[arg-type]
         return _Claims(
-            user_id=UUID(claims["user_id"]),
-            version=claims.get(VERSION_CLAIM, 0),
+            user_id=str(claims["user_id"]),
+            family=UUID(claims[FAMILY_CLAIM]),
+            version=claims[VERSION_CLAIM],
             token_id=str(claims["jti"]),
             expires_at=dt.datetime.fromtimestamp(int(claims["exp"]), tz=dt.UTC),
         )
@@ -98,12 +109,13 @@ def _claims(token: str) -> _Claims:
         raise NotAuthenticated("The token is not valid.") from error
 
 
-def _users(ids: Collection[UUID]) -> dict[str, User]:
-    return {str(user.pk): user for user in User.objects.filter(pk__in=ids, is_active=True)} if ids else {}
-
-
 def identity_of(
-    user: User, *, expires_at: dt.datetime, session_hash: str | None = None, token_id: str | None = None
+    user: User,
+    *,
+    expires_at: dt.datetime,
+    session_hash: str,
+    session_key: str | None = None,
+    token_id: str | None = None,
 ) -> Identity:
     """Return the identity of ``user`` as proved until ``expires_at``."""
     return Identity(
@@ -115,6 +127,7 @@ def identity_of(
         access_version=user.access_version,
         expires_at=expires_at,
         session_hash=session_hash,
+        session_key=session_key,
         token_id=token_id,
     )
 

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from apps.accounts.audited import AuditedActions
 from apps.agents import models
 from apps.agents.services.dead_letters import discard, retry
 from apps.core.errors import AutoCodeError
@@ -166,7 +167,7 @@ class InboxReceiptAdmin(ReadOnly):
 
 
 @admin.register(models.DeadLetter)
-class DeadLetterAdmin(ReadOnly):
+class DeadLetterAdmin(AuditedActions, ReadOnly):
     """What could not be handled, with the operator's two answers."""
 
     list_display = ("id", "direction", "type", "project", "code", "reason", "at", "resolution")

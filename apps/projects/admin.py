@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from apps.accounts.audited import AuditedActions
 from apps.core.actor import Actor, ActorKind
 from apps.core.errors import AutoCodeError
 from apps.projects import models
@@ -62,7 +63,7 @@ class MembershipInline(TabularInline):
 
 
 @admin.register(models.Project)
-class ProjectAdmin(ModelAdmin):
+class ProjectAdmin(AuditedActions, ModelAdmin):
     """Rooms. They are made and described in the room itself; members and status can be changed here too."""
 
     list_display = ("name", "status", "member_count", "last_seq", "created_at", "room")

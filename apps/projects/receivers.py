@@ -15,18 +15,22 @@ from apps.projects.signals import access_changed
 
 @receiver(user_logged_out, dispatch_uid="projects.logged_out")
 def logged_out(request: Any, user: Any, **_: Any) -> None:
-    """One browser session ended; the user's other sessions go on. Sent before Django forgets the session's key."""
+    """One browser session ended; the user's other sessions go on. Sent before Django forgets the session's key.
+
+    The session's row goes first, or a connection that is opened in between would find it.
+    """
     session = getattr(request, "session", None)
     session_key = getattr(session, "session_key", None)
-    if user is None or not session_key:
+    if user is None or session is None or not session_key:
         return
+    session.delete()
     _tell(AccessChange(user_id=str(user.pk), session_hash=session_hash(session_key), reason="logout"))
 
 
 @receiver(access_ended, dispatch_uid="projects.access_ended")
-def all_access_ended(user_id: str, reason: str, **_: Any) -> None:
-    """Every access of the user ended: a new password, deactivation, log-out everywhere."""
-    _tell(AccessChange(user_id=user_id, reason=reason))
+def login_ended(user_id: str, reason: str, session: str | None, **_: Any) -> None:
+    """A login by tokens ended, or every access of the user: a new password, deactivation, log-out everywhere."""
+    _tell(AccessChange(user_id=user_id, session_hash=session, reason=reason))
 
 
 def _tell(change: AccessChange) -> None:

@@ -50,7 +50,7 @@ class Position:
 class AccessChange:
     """Somebody's access changed.
 
-    In one project (``guid``), in one browser session (``session_hash``), or everywhere.
+    In one project (``guid``), in one login (``session_hash``), or everywhere.
     """
 
     user_id: str

@@ -21,6 +21,8 @@ class Config:
     heartbeat_s: float = 27.0
     heartbeat_grace_s: float = 10.0
     auth_timeout_s: float = 10.0
+    request_s: float = 30.0
+    access_check_s: float = 3.0
     socket_max_age_s: int = 43_200
     drain_s: float = 10.0
     presence_ttl_s: int = 60

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.25  # how exactly the deadlines of connections are kept
-ACCESS_CHECK_S: Final = 0.5  # how often some users are looked up, in case a message about them was lost
 
 
 class WebSocketManager:
@@ -72,7 +71,7 @@ class WebSocketManager:
         self.spawn(self.ear.listen())
         self.spawn(self._every(TICK_S, self._tick))
         self.spawn(self._every(self.config.position_check_s, self._check_positions))
-        self.spawn(self._every(ACCESS_CHECK_S, self.rights.check_some_users))
+        self.spawn(self._every(self.config.access_check_s, self.rights.check_logins))
         self.spawn(self._every(self.config.presence_ttl_s / 3, self._refresh_presence))
         self.spawn(self._every(1.0, self._tell_staff))
 
@@ -110,16 +109,16 @@ class WebSocketManager:
     def add(self, connection: WebSocketService) -> None:
         """Count a connection."""
         self.connections[connection.id] = connection
-        self.by_address[connection.address] += 1
+        self.by_address[connection.network] += 1
         metrics.CONNECTIONS.labels("websocket").inc()
 
     def remove(self, connection: WebSocketService) -> None:
         """Count it no more. May be called twice."""
         if self.connections.pop(connection.id, None) is None:
             return
-        self.by_address[connection.address] -= 1
-        if self.by_address[connection.address] <= 0:
-            del self.by_address[connection.address]
+        self.by_address[connection.network] -= 1
+        if self.by_address[connection.network] <= 0:
+            del self.by_address[connection.network]
         if connection.identity is not None:
             mine = self.by_user[connection.identity.user_id]
             mine.discard(connection)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from apps.accounts.selectors import access_versions
+from apps.accounts.selectors import access_versions, ended_logins
 from apps.core.errors import Forbidden
 from apps.projects.aio import in_thread
 from apps.projects.selectors.access import roles_in
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CHECKED_AT_ONCE: Final = 250  # users in one query: about 4 ms
+CHECKED_AT_ONCE: Final = 250
+"""Users in one query: some milliseconds."""
 
 
 class Rights:
@@ -26,7 +28,6 @@ class Rights:
     def __init__(self, manager: WebSocketManager) -> None:
         self._manager = manager
         self.mark = 0
-        self._turn: list[str] = []
 
     def changed(self, message: dict[str, Any]) -> None:
         """Hear of an access change (``AccessChange`` as a layer message)."""
@@ -37,12 +38,7 @@ class Rights:
             if room is not None:
                 self._manager.spawn(self.check_room(room, user_id))
         elif session is not None:
-            for listener, identity in list(self._manager.listeners.items()):
-                if identity.session_hash == session:
-                    listener.end("session_ended")
-            for connection in list(self._manager.by_user.get(user_id, ())):
-                if connection.identity is not None and connection.identity.session_hash == session:
-                    connection.session_ended()
+            self._end_login(user_id, session)
         else:
             self._manager.spawn(self.check_users(user_id))
 
@@ -66,17 +62,44 @@ class Rights:
         room.detach(viewer)
         viewer.owner.access_lost(viewer, Forbidden("You are no longer a member of this project."))
 
+    async def check_logins(self) -> None:
+        """End the connections whose login has ended, in case nobody said so: the users', and each single one.
+
+        A crowd is looked up in parts, spread over the time between two checks: all at once would hold everything up.
+        """
+        everybody = list(self._users())
+        parts = [set(everybody[at : at + CHECKED_AT_ONCE]) for at in range(0, len(everybody), CHECKED_AT_ONCE)]
+        for part in parts:
+            await self._check(part)
+            await self._check_single(part)
+            if len(parts) > 1:
+                await asyncio.sleep(self._manager.config.access_check_s / len(parts))
+
+    async def _check_single(self, users: set[str]) -> None:
+        """End the logins of these users that have ended each by itself. Two queries."""
+        manager = self._manager
+        here = {who.session_hash: who for who in manager.listeners.values() if who.user_id in users}
+        for user in users:
+            for connection in manager.by_user.get(user, ()):
+                if (who := connection.identity) is not None:
+                    here[who.session_hash] = who
+        if not here:
+            return
+        for session in await in_thread(ended_logins, list(here.values())):
+            self._end_login(here[session].user_id, session)
+
+    def _end_login(self, user_id: str, session: str) -> None:
+        for listener, identity in list(self._manager.listeners.items()):
+            if identity.session_hash == session:
+                listener.end("session_ended")
+        for connection in list(self._manager.by_user.get(user_id, ())):
+            if connection.identity is not None and connection.identity.session_hash == session:
+                connection.session_ended()
+
     async def check_users(self, user_id: str | None = None) -> None:
         """End the connections of users who were disabled or whose version has risen."""
         everybody = self._users()
         await self._check(everybody if user_id is None else everybody & {user_id})
-
-    async def check_some_users(self) -> None:
-        """Check the next ones, in turn: many at once would hold everything up."""
-        if not self._turn:
-            self._turn = list(self._users())
-        some, self._turn = self._turn[:CHECKED_AT_ONCE], self._turn[CHECKED_AT_ONCE:]
-        await self._check(set(some))
 
     def _users(self) -> set[str]:
         return set(self._manager.by_user) | {identity.user_id for identity in self._manager.listeners.values()}

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError
 
+from apps.accounts.audit import refused
 from apps.core import clock
 from apps.core.correlation import correlated, current_correlation_id
 from apps.core.errors import (
@@ -68,6 +69,9 @@ class MessageRouter:
                 return await self._checked(context)
             except AutoCodeError as error:
                 outcome = error.code
+                if isinstance(error, Forbidden) and context.identity is not None:
+                    guid = context.envelope.project_guid or ""
+                    await in_thread(refused, context.identity.actor, label, project=guid[:36], why=error.message)
                 raise
             except (OperationalError, InterfaceError) as error:
                 outcome = Unavailable.code

@@ -24,7 +24,7 @@ from django.conf import settings
 from twisted.internet import defer
 from twisted.internet import reactor as _reactor
 
-from apps.realtime import daphne_drain, daphne_sockets, daphne_workers
+from apps.realtime import daphne_drain, daphne_requests, daphne_sockets, daphne_workers
 from apps.realtime.config import config
 from apps.realtime.daphne_pressure import writable
 from apps.realtime.daphne_protocol import PROTOCOL_OPTIONS, RoomProtocol
@@ -66,6 +66,7 @@ class RoomServer(Server):
         super().listen_success(port)
 
     def _ready(self) -> None:
+        daphne_requests.watch(self.http_factory)
         self.ws_factory.setProtocolOptions(**PROTOCOL_OPTIONS)
         self.ws_factory.protocol = RoomProtocol.with_options_of(self.ws_factory)
         for descriptor in self._inherited:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from apps.accounts.identity import Identity
 from apps.accounts.sessions import user_from_session
 from apps.core import clock
+from apps.core.addresses import network_of
 from apps.core.correlation import correlated
 from apps.core.errors import (
     AutoCodeError,
@@ -29,6 +30,7 @@ from apps.core.errors import (
     UnknownType,
 )
 from apps.core.ids import new_id
+from apps.core.whence import Whence, coming_from
 from apps.projects.aio import in_thread
 from apps.realtime import draining, metrics, ports
 from apps.realtime.close_codes import MEANINGS, CloseCode, because
@@ -62,8 +64,9 @@ class WebSocketService:
     """See the module. It is the ``Owner`` of its viewers."""
 
     __slots__ = (
-        "_bad", "_commands", "_excess", "_feedbacks", "_hello", "_line", "_pings", "_send", "_task", "_work", "_worker",
-        "address", "closing", "deadlines", "id", "identity", "manager", "outlet", "rooms", "wake_at",
+        "_bad", "_commands", "_excess", "_feedbacks", "_hello", "_line", "_pings", "_send", "_task", "_whence", "_work",
+        "_worker", "address", "closing", "deadlines", "id", "identity", "manager", "network", "outlet",
+        "rooms", "wake_at",
     )  # fmt: skip
 
     def __init__(self, scope: dict[str, Any], send: Send) -> None:
@@ -79,6 +82,8 @@ class WebSocketService:
         now = clock.monotonic()
         self._hello: Handshake | None = read_handshake(scope)
         self.address = self._hello.address
+        self.network = network_of(self.address)
+        self._whence = Whence(address=self.address, client=self._hello.client)
         self.deadlines = Deadlines(settings, now)
         self.wake_at = now
         self._commands = TokenBucket(settings.commands_per_s, settings.command_burst, now)
@@ -165,7 +170,7 @@ class WebSocketService:
             self.drain()
         elif hello.problem is not None:
             self.close(*hello.problem)
-        elif self.manager.by_address[self.address] > settings.connections_per_address:
+        elif self.manager.by_address[self.network] > settings.connections_per_address:
             self.close(CloseCode.TOO_MANY_CONNECTIONS, RateLimited("Too many connections from this address."))
         elif hello.token is not None or hello.session_key is not None:
             await self._log_in(hello)
@@ -324,7 +329,7 @@ class WebSocketService:
             room=place[0] if place else None,
             viewer=place[1] if place else None,
         )
-        with correlated(context.command_id), ports.reply_first():
+        with correlated(context.command_id), coming_from(self._whence), ports.reply_first():
             try:
                 row, data = await self.manager.router.carry_out(context)
             except AutoCodeError as error:

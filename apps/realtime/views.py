@@ -47,7 +47,7 @@ async def events(request: HttpRequest, guid: UUID) -> HttpResponse:
             raise InvalidField("Give after or before, not both.", field="before")
         return await _back(access, before, limit)
     wait = number(request, "wait", least=0, most=LONGEST_WAIT) or 0
-    return await _forward(access, identity.user_id, after or 0, limit, wait=wait, epoch=request.GET.get("epoch"))
+    return await _forward(request, access, after or 0, limit, wait=wait, epoch=request.GET.get("epoch"))
 
 
 async def _back(access: Access, before: int, limit: int) -> HttpResponse:
@@ -67,7 +67,7 @@ async def _back(access: Access, before: int, limit: int) -> HttpResponse:
 
 
 async def _forward(
-    access: Access, user_id: str, after: int, limit: int, *, wait: int, epoch: str | None
+    request: HttpRequest, access: Access, after: int, limit: int, *, wait: int, epoch: str | None
 ) -> HttpResponse:
     obstacle = _obstacle(access, after, epoch)
     if obstacle is not None:
@@ -84,15 +84,17 @@ async def _forward(
             }
         )
     async with manager_here().visit(access) as room:
-        return await _page_of(room, access, user_id, after, limit=limit, wait=wait)
+        return await _page_of(request, room, access, after, limit=limit, wait=wait)
 
 
-async def _page_of(room: Room, access: Access, user_id: str, after: int, *, limit: int, wait: int) -> HttpResponse:
+async def _page_of(
+    request: HttpRequest, room: Room, access: Access, after: int, *, limit: int, wait: int
+) -> HttpResponse:
     found = await in_thread(read_events, access.project_id, after=after, limit=limit)
     if not found and wait and not draining.is_draining():
         await room.moved(after, wait)
-        # The membership is asked again: it may have ended while we waited.
-        access = await in_thread(access_to, user_id, access.guid)
+        # The login and the membership are asked again: they may have ended while we waited.
+        access = await in_thread(access_to, (await identity_of(request)).user_id, access.guid)
         found = await in_thread(read_events, access.project_id, after=after, limit=limit)
     last = found[-1].seq if found else after
     top = max(access.position.last_seq, last)

@@ -1,7 +1,8 @@
 """A desk and the demo: debug on, SQLite, plain HTTP, and a secret key made on first use."""
 
-from autocode.keys import kept_secret
+from autocode.keys import derived_key, kept_secret
 from autocode.settings.base import *  # noqa: F403 - settings modules are meant to be gathered
+from autocode.settings.parts import rest as rest_part
 from autocode.settings.parts.places import AUTOCODE_DATA, ENVIRONMENT
 from autocode.settings.parts.security import ALLOWED_HOSTS as NAMED_HOSTS
 
@@ -10,6 +11,7 @@ ENVIRONMENT.refuse_problems(production=False)
 DEBUG = ENVIRONMENT.flag("AUTOCODE_DEBUG", default=True)
 ALLOWED_HOSTS = [*NAMED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
 SECRET_KEY = ENVIRONMENT.text("AUTOCODE_SECRET_KEY") or kept_secret(AUTOCODE_DATA / "secret.key")
+SIMPLE_JWT = rest_part.SIMPLE_JWT | {"SIGNING_KEY": derived_key(SECRET_KEY, "tokens")}
 
 # Static files come straight from the sources, looked up at each request: no collectstatic on a desk.
 STORAGES = {

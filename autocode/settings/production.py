@@ -1,13 +1,16 @@
 """A site that people rely on: nothing has a default that could leak or forge; ``check --deploy`` is silent."""
 
+from autocode.keys import derived_key
 from autocode.settings.base import *  # noqa: F403 - settings modules are meant to be gathered
 from autocode.settings.parts import database as database_part
+from autocode.settings.parts import rest as rest_part
 from autocode.settings.parts.places import ENVIRONMENT
 
 ENVIRONMENT.refuse_problems(production=True)
 
 DEBUG = ENVIRONMENT.flag("AUTOCODE_DEBUG")
 SECRET_KEY = ENVIRONMENT.text("AUTOCODE_SECRET_KEY")
+SIMPLE_JWT = rest_part.SIMPLE_JWT | {"SIGNING_KEY": derived_key(SECRET_KEY, "tokens")}
 
 _https = ENVIRONMENT.flag("AUTOCODE_HTTPS")
 if ENVIRONMENT.flag("AUTOCODE_TLS_PROXY"):

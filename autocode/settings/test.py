@@ -8,6 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from autocode.keys import derived_key
 from autocode.settings.base import *  # noqa: F403 - settings modules are meant to be gathered
 from autocode.settings.parts import database as database_part
 from autocode.settings.parts import layers as layers_part
@@ -18,6 +19,7 @@ ENVIRONMENT.refuse_problems(production=False)
 
 DEBUG = False
 SECRET_KEY = "only-for-tests-" + "x" * 50
+SIMPLE_JWT = rest_part.SIMPLE_JWT | {"SIGNING_KEY": derived_key(SECRET_KEY, "tokens")}
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1", "[::1]"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

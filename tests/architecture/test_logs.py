@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from apps.core.correlation import correlated
-from autocode.logs import ConsoleFormatter, Correlation, JsonFormatter
+from autocode.logs import ConsoleFormatter, Correlation, Flood, JsonFormatter
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiMSJ9.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 
@@ -67,3 +67,19 @@ def test_a_message_cannot_forge_a_second_line(formatter):
 def test_ordinary_words_are_left_alone():
     line = "token refreshed for ada; 3 secrets kept; access granted"
     assert json.loads(JsonFormatter().format(record("%s", line)))["message"] == line
+
+
+def test_a_flood_of_complaints_costs_few_lines_and_is_counted():
+    flood, complaint = Flood(most=3), logging.WARNING
+    made = [record("refused") for _ in range(10)]
+    for number, one in enumerate(made):
+        one.levelno, one.created = complaint, 100.0 + number / 100
+    assert [flood.filter(one) for one in made] == [True] * 3 + [False] * 7
+    quiet, other = record("connected"), record("another complaint")
+    other.levelno, other.created = complaint, 100.2
+    assert flood.filter(quiet)
+    assert flood.filter(other)
+    later = record("refused")
+    later.levelno, later.created = complaint, 101.5
+    assert flood.filter(later)
+    assert getattr(later, "left_out", 0) == 7

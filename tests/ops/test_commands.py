@@ -88,7 +88,7 @@ def test_prune_removes_what_is_too_old(settings):
     ProjectEvent.objects.filter(project=project, seq__lte=2).update(at=old)
     CommandReceipt.objects.create(user=ada, command_id="c", fingerprint="f", reply={}, at=old)
     call_command("prune", stdout=(said := StringIO()))
-    assert said.getvalue().strip() == "removed 2 events and 1 receipts"
+    assert said.getvalue().strip() == "removed 2 events and 1 receipts, 0 logins and 0 audit entries"
     project.refresh_from_db()
     assert project.first_seq == 3
 

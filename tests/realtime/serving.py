@@ -65,11 +65,12 @@ class Serving:
             "AUTOCODE_POSITION_CHECK_S": "0.2",
         }
         values |= {name: str(value) for name, value in environment.items()}
+        self.environment = os.environ | values
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=os.environ | values,
+                env=self.environment,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

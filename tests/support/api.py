@@ -7,7 +7,7 @@ from typing import Any
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.accounts.tokens import refresh_for
+from apps.accounts.services import TokenService
 from apps.projects.models import Project
 
 
@@ -38,7 +38,7 @@ class Api:
 
     def __init__(self, person: User | None = None) -> None:
         self.client = Client(raise_request_exception=False)
-        self.token = str(refresh_for(person).access_token) if person else None
+        self.token = TokenService().begin(person)[0] if person else None
 
     def call(
         self, method: str, path: str, project: Project | None = None, *, raw: bytes | None = None, **options: Any

@@ -25,7 +25,7 @@ from django.conf import settings
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.accounts.tokens import VERSION_CLAIM
+from apps.accounts.tokens import FAMILY_CLAIM, VERSION_CLAIM
 from apps.projects.aio import in_thread
 
 PATIENCE = 5.0  # seconds until something that was expected counts as missing
@@ -45,11 +45,14 @@ class Refused(Exception):  # noqa: N818
 
 
 def token_of(person: User, seconds: float | None = None) -> str:
-    """Return a fresh access token, good for ``seconds`` if given. Touches no table, unlike the real issuing."""
+    """Return a fresh access token, good for ``seconds`` if given.
+
+    Touches no table, unlike the real issuing: it belongs to the login that ``a_person`` has from the beginning.
+    """
     from rest_framework_simplejwt.tokens import AccessToken
 
     token = AccessToken.for_user(person)
-    token[VERSION_CLAIM] = person.access_version
+    token[VERSION_CLAIM], token[FAMILY_CLAIM] = person.access_version, str(person.pk)
     if seconds is not None:
         token.set_exp(lifetime=dt.timedelta(seconds=seconds))
     return str(token)

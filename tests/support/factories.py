@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from apps.accounts.models import User
+from apps.accounts.models import TokenFamily, User
+from apps.core import clock
 from apps.core.actor import Actor
 from apps.projects.models import Project
 from apps.projects.permissions import Role
@@ -20,7 +22,13 @@ _numbers = itertools.count(1)
 def a_person(username: str = "", **fields: Any) -> User:
     """Return a new person with the password ``secret-pass``."""
     username = username or f"person{next(_numbers)}"
-    return get_user_model().objects.create_user(username=username, password="secret-pass", **fields)
+    person = get_user_model().objects.create_user(username=username, password="secret-pass", **fields)
+    now = clock.now()
+    # The login of `token_of`: under the person's own id, so that nobody has to look it up.
+    TokenFamily.objects.create(
+        id=person.pk, user=person, current="", created_at=now, used_at=now, expires_at=now + dt.timedelta(days=1)
+    )
+    return person
 
 
 def a_project(owner: User | None = None, *, name: str = "Shop", start: bool = True, **fields: Any) -> Project:

@@ -10,13 +10,13 @@ from msgspec import Meta
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import AnonRateThrottle, BaseThrottle
+from rest_framework.throttling import BaseThrottle
 
 from apps.accounts.api.base import Endpoint
 from apps.accounts.api.openapi import described
 from apps.accounts.models import User
 from apps.accounts.services import TokenService
-from apps.accounts.throttling import AddressLoginThrottle, NameLoginThrottle
+from apps.accounts.throttling import AddressLoginThrottle, AnonymousThrottle, NameLoginThrottle
 from apps.accounts.tokens import LONGEST
 from apps.core.errors import NotAuthenticated
 from apps.core.events import Struct
@@ -73,7 +73,7 @@ class _TokenEndpoint(Endpoint):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    throttle_classes: Sequence[type[BaseThrottle]] = (AnonRateThrottle,)
+    throttle_classes: Sequence[type[BaseThrottle]] = (AnonymousThrottle,)
 
     def get_authenticate_header(self, request: Request) -> str:
         return "Bearer"

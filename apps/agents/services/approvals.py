@@ -14,6 +14,8 @@ from uuid import UUID
 import msgspec
 from django.db.models import Q
 
+from apps.accounts import audit
+from apps.accounts.audit import Deed
 from apps.agents import commands, cutting
 from apps.agents import events as a
 from apps.agents.digest import args_digest as digest_of
@@ -170,6 +172,15 @@ class ApprovalService(Service):
                 raise Stale
             self._check_decision(approval, decision, edited_args)
             reason = text(reason, field="reason", longest=500, blank=True)
+            audit.record(
+                Deed.APPROVAL_DECIDED,
+                actor=self.actor,
+                subject=approval.key,
+                subject_name=approval.title or approval.tool,
+                project=str(log.project.guid),
+                decision=decision,
+                digest=approval.args_digest,
+            )
             if decision == "approve" and approval.quorum > 1 and self._vote(approval) < approval.quorum:
                 return self._tell_vote(log, approval)
             self._remember(log, approval, decision, remember)
@@ -233,6 +244,7 @@ class ApprovalService(Service):
                 raise NotFound
             rule.revoked_at = clock.now()
             rule.save(update_fields=["revoked_at"])
+            audit.record(Deed.RULE_REVOKED, actor=self.actor, subject=str(rule.pk), project=str(log.project.guid))
             return self._say(log, f"{self.actor.name} revoked the standing approval of {rule.tool or rule.kind}.")
 
     # --- checks -------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from apps.accounts import audit
+from apps.accounts.audit import Deed
 from apps.agents.models import DeadLetter, OutboxMessage
 from apps.agents.models.link import OutboxState
 from apps.agents.services.outbox import wake
@@ -68,3 +70,6 @@ def discard(letter: DeadLetter) -> None:
 def _resolve(letter: DeadLetter, resolution: str) -> None:
     letter.resolved_at, letter.resolution = clock.now(), resolution
     letter.save(update_fields=["resolved_at", "resolution"])
+    deed = Deed.LETTER_RETRIED if resolution == "retried" else Deed.LETTER_DISCARDED
+    guid = str(letter.project.guid) if letter.project else ""
+    audit.record(deed, subject=str(letter.pk), subject_name=letter.type, project=guid)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 
+from apps.accounts.audit import forget_old
+from apps.accounts.services import forget_ended_logins
 from apps.agents.models import Approval, DeadLetter, Feedback, InboxReceipt, OutboxMessage
 from apps.agents.services.approvals import ApprovalService
 from apps.agents.services.feedback import FeedbackService
@@ -46,7 +48,7 @@ def prune() -> int:
     Receipts, settled promises and dead letters go a bounded number at once; log events as retention says.
     """
     before, letters_before = clock.now() - KEPT, clock.now() - LETTERS_KEPT
-    gone = forget_old_receipts() + prune_due()
+    gone = forget_old_receipts() + prune_due() + forget_ended_logins() + forget_old()
     for rows in (
         InboxReceipt.objects.filter(at__lt=before),
         OutboxMessage.objects.filter(settled_at__lt=before, state__in=["acked", "dropped"]),

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 
 from apps.core import clock
+from apps.core.text import visible
 
 register = template.Library()
 
@@ -22,6 +23,12 @@ def icon(name: str) -> SafeString:
     return format_html(
         '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static("dashboard/icons.svg"), name
     )
+
+
+@register.filter
+def seen(text: str) -> str:
+    """Return a text of others with what would hide or turn others' order marked, as the scripts show it."""
+    return visible(str(text))
 
 
 @register.filter

@@ -15,6 +15,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from apps.accounts.audit import refused
 from apps.core import errors
 from apps.core.errors import AutoCodeError
 
@@ -42,6 +43,9 @@ def exception_handler(raised: Exception, context: dict[str, Any]) -> Response | 
     if isinstance(error, errors.Internal):
         logger.error("a view failed: %s", context.get("view"), exc_info=raised)
     set_rollback()
+    request = context.get("request")
+    if isinstance(error, errors.Forbidden) and request is not None and request.user.is_authenticated:
+        refused(request.user.actor, f"{request.method} {request.path}", why=error.message)
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(max(1, -(-error.retry_after_ms // 1000)))

@@ -8,6 +8,8 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import F
 
+from apps.accounts import audit
+from apps.accounts.audit import Deed
 from apps.core.actor import ActorKind
 from apps.core.errors import Conflict, InvalidField, NotFound
 from apps.projects.events import MemberChanged
@@ -106,9 +108,12 @@ class MembershipService(Service):
         log.record(
             MemberChanged(user_id=str(membership.user_id), username=user.get_username(), role=role, previous=previous)
         )
+        deed = Deed.MEMBER_REMOVED if role is None else Deed.MEMBER_ADDED if previous is None else Deed.MEMBER_ROLE
+        guid = str(log.project.guid)
+        audit.account_deed(deed, user, actor=self.actor, project=guid, role=role, previous=previous)
         change = AccessChange(
             user_id=str(membership.user_id),
-            guid=str(log.project.guid),
+            guid=guid,
             reason="removed" if role is None else "role",
         )
         transaction.on_commit(lambda: access_changed.send_robust(sender=MembershipService, change=change))

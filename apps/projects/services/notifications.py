@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from uuid import UUID
 
 from apps.core import clock
@@ -12,6 +13,9 @@ from apps.projects.events import Notification, NotificationKind, Severity
 from apps.projects.records import LoggedEvent
 from apps.projects.services.base import Service, text
 from apps.projects.wire import moment
+
+_OWN = re.compile(r"(?:#|/(?![/\\]))[!-~]*")
+"""An address within the site. Browsers read ``\\`` as ``/`` and skip tabs and line breaks, so neither may be in one."""
 
 
 class NotificationService(Service):
@@ -43,7 +47,7 @@ class NotificationService(Service):
             note_id = uuid7()
             title = text(title, field="title", longest=200)
             body = text(body, field="body", longest=500, blank=True)
-            link = link if link.startswith(("/", "#")) and not link.startswith("//") else ""
+            link = link if _OWN.fullmatch(link) else ""
             event = log.record(
                 Notification(
                     notification_id=str(note_id),

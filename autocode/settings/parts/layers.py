@@ -35,7 +35,13 @@ def channel_layers(redis_url: str, prefix: str) -> dict[str, Any]:
 def caches(redis_url: str, prefix: str) -> dict[str, Any]:
     """Return the caches: throttles count in Redis when there is one, so that processes share the count."""
     if not redis_url:
-        return {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+        return {
+            "default": {
+                "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+                # At Django's 300 a guesser could push out the count of his own attempts.
+                "OPTIONS": {"MAX_ENTRIES": 100_000},
+            },
+        }
     return {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",

@@ -27,7 +27,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "apps.projects.api.errors.exception_handler",
     "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
+        "apps.accounts.throttling.AnonymousThrottle",
         "rest_framework.throttling.UserRateThrottle",
         "rest_framework.throttling.ScopedRateThrottle",
     ],
@@ -36,19 +36,16 @@ REST_FRAMEWORK: dict[str, Any] = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
-# The signing key is not named here: simplejwt takes SECRET_KEY when it first needs it.
+# The environments add SIGNING_KEY, made from their SECRET_KEY.
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(seconds=AUTOCODE_JWT_ACCESS_S),
     "REFRESH_TOKEN_LIFETIME": timedelta(seconds=AUTOCODE_JWT_REFRESH_S),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
     "ALGORITHM": "HS256",
     "USER_ID_FIELD": "id",
     "USER_ID_CLAIM": "user_id",  # the UUID as text
     "UPDATE_LAST_LOGIN": True,
-    # A changed password ends every access token at once, not after their five minutes.
-    "CHECK_REVOKE_TOKEN": True,
     "ISSUER": "autocode",
+    "AUDIENCE": "autocode",
     "LEEWAY": 5,  # seconds
 }
 

@@ -28,8 +28,7 @@ def main(users: int, rooms: int) -> dict[str, object]:
     from django.core.management import call_command
     from django.db import transaction
 
-    from apps.accounts.services import AccountService, Person
-    from apps.accounts.tokens import refresh_for
+    from apps.accounts.services import AccountService, Person, TokenService
     from apps.core.actor import SYSTEM
     from apps.projects.permissions import Role
     from apps.projects.services.members import MembershipService
@@ -39,7 +38,7 @@ def main(users: int, rooms: int) -> dict[str, object]:
     names = [f"viewer{number}" for number in range(users)]
     actors = AccountService(SYSTEM).ensure_people([Person(name) for name in ["owner", *names]], password="bench-secret")
     tokens = {
-        user.get_username(): str(refresh_for(user).access_token)
+        user.get_username(): TokenService().begin(user)[0]
         for user in get_user_model().objects.filter(username__in=names)
     }
     projects, members = ProjectService(actors["owner"]), MembershipService(actors["owner"])

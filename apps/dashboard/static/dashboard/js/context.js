@@ -5,6 +5,7 @@
 
 import { atLeast, errorWords, reserveHues } from "./lib/words.js";
 import { toast } from "./lib/ui.js";
+import { literal } from "./lib/visible.js";
 
 export class RoomContext {
   #listeners = new Map();
@@ -60,7 +61,7 @@ export class RoomContext {
   }
 
   agentName(id) {
-    return this.agent(id)?.name ?? (id ? "an agent" : "the agents");
+    return literal(this.agent(id)?.name ?? (id ? "an agent" : "the agents"));
   }
 
   task(id) {

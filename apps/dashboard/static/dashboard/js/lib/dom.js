@@ -1,7 +1,9 @@
 /**
- * Making and updating elements. Text always goes in as text: nothing here parses HTML except `setSafeHtml`, which takes only what the
+ * Making and updating elements. Text always goes in as text, with what it would hide made visible: nothing here parses HTML except `setSafeHtml`, which takes only what the
  * server has sanitised. Knows nothing of rooms.
  */
+
+import { visible } from "./visible.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const ICONS = globalThis.document?.querySelector('meta[name="autocode-icons"]')?.getAttribute("content") ?? "/static/dashboard/icons.svg";
@@ -29,7 +31,7 @@ export function h(spec, props, ...children) {
 function append(el, children) {
   for (const child of children) {
     if (Array.isArray(child)) append(el, child);
-    else if (child !== null && child !== undefined && child !== false) el.append(child);
+    else if (child !== null && child !== undefined && child !== false) el.append(typeof child === "string" ? visible(child) : child);
   }
 }
 
@@ -38,19 +40,22 @@ function setProp(el, name, value) {
   else attr(el, name, value);
 }
 
+/** Attributes that people read. */
+const READ = new Set(["title", "aria-label", "placeholder", "alt"]);
+
 /** Set, or with null or false remove, an attribute, if it differs: an unneeded write costs a style pass. */
 export function attr(el, name, value) {
   if (value === null || value === undefined || value === false) {
     if (el.hasAttribute(name)) el.removeAttribute(name);
     return;
   }
-  const text = value === true ? "" : String(value);
+  const text = value === true ? "" : READ.has(name) ? visible(String(value)) : String(value);
   if (el.getAttribute(name) !== text) el.setAttribute(name, text);
 }
 
 /** Set an element's text if it differs. */
 export function text(el, value) {
-  const wanted = String(value ?? "");
+  const wanted = visible(String(value ?? ""));
   if (el.textContent !== wanted) el.textContent = wanted;
 }
 
@@ -68,7 +73,8 @@ export function fill(el, key, make) {
 }
 
 /** A growing text: append what is new instead of writing all of it again. */
-export function growText(el, value) {
+export function growText(el, written) {
+  const value = visible(written);
   const node = el.firstChild;
   if (!node) el.append(document.createTextNode(value));
   else if (value.startsWith(node.data)) {
@@ -76,11 +82,16 @@ export function growText(el, value) {
   } else node.data = value;
 }
 
+/**
+ * The one way from text to markup: the content policy lets no other code make any ("require-trusted-types-for", where the browser knows it).
+ */
+const markup = globalThis.trustedTypes?.createPolicy("autocode", { createHTML: (source) => source }) ?? { createHTML: (source) => source };
+
 /** Insert HTML that AutoCode's server has rendered and sanitised (the `html` field of a message), never anything else. */
 export function setSafeHtml(el, html) {
   if (el.__html === html) return;
   el.__html = html;
-  el.innerHTML = html;
+  el.innerHTML = markup.createHTML(html);
   // Links that people and agents wrote lead away: they get neither our page nor our address.
   for (const link of el.querySelectorAll("a[href]")) {
     link.setAttribute("rel", "noopener noreferrer nofollow");
@@ -97,7 +108,7 @@ if (globalThis.document) {
   fetch(ICONS)
     .then((response) => response.text())
     .then((source) => {
-      const sprite = document.adoptNode(new DOMParser().parseFromString(source, "image/svg+xml").documentElement);
+      const sprite = document.adoptNode(new DOMParser().parseFromString(markup.createHTML(source), "image/svg+xml").documentElement);
       for (const symbol of sprite.querySelectorAll("symbol")) symbol.id = `icon-${symbol.id}`;
       sprite.setAttribute("class", "sr-only");
       sprite.setAttribute("aria-hidden", "true");

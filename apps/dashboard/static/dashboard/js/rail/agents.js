@@ -4,6 +4,7 @@ import { attr, button, h, icon, keyed, show, text } from "../lib/dom.js";
 import { money, plural, tokens } from "../lib/time.js";
 import { AGENT } from "../lib/words.js";
 import { avatar, dialog, meter, setHue, setMeter } from "../lib/ui.js";
+import { literal } from "../lib/visible.js";
 
 /** From here on a context is called nearly full. */
 const FULL = 0.8;
@@ -44,12 +45,12 @@ class AgentCard {
     this.cost = h("span.num");
     this.context = h("span.num");
     this.waiting = h("button.linkish", { type: "button", hidden: true, onclick: () => ctx.emit("go", { view: "needs", approvalId: this.approvalId }) }, "Waiting for a decision");
-    this.stop = button("", { icon: "stop", kind: "quiet small icon-only", title: "Stop what it does", "aria-label": `Stop ${agent.name}`, testid: "agent-cancel", onclick: () => this.#cancel() });
-    this.talk = ctx.may("feedback.send") && button("", { icon: "chat", kind: "quiet small icon-only", title: `Write to ${agent.name}`, "aria-label": `Write to ${agent.name}`, onclick: () => ctx.emit("compose", { agentId: agent.agentId, mode: "steer" }) });
-    this.el = h("article.agent-card", { "data-testid": "agent-card", "data-agent-id": agent.agentId, "data-item": "", tabIndex: -1, "aria-label": agent.name },
-      avatar(agent.agentId, agent.name, { agent: true }),
+    this.stop = button("", { icon: "stop", kind: "quiet small icon-only", title: "Stop what it does", "aria-label": `Stop ${literal(agent.name)}`, testid: "agent-cancel", onclick: () => this.#cancel() });
+    this.talk = ctx.may("feedback.send") && button("", { icon: "chat", kind: "quiet small icon-only", title: `Write to ${literal(agent.name)}`, "aria-label": `Write to ${literal(agent.name)}`, onclick: () => ctx.emit("compose", { agentId: agent.agentId, mode: "steer" }) });
+    this.el = h("article.agent-card", { "data-testid": "agent-card", "data-agent-id": agent.agentId, "data-item": "", tabIndex: -1, "aria-label": literal(agent.name) },
+      avatar(agent.agentId, literal(agent.name), { agent: true }),
       h("div.agent-main", null,
-        h("header.row", null, h("strong.agent-name.clip", null, agent.name), this.dot, this.status, h("span.grow"), this.talk, this.stop),
+        h("header.row", null, h("strong.agent-name.clip", null, literal(agent.name)), this.dot, this.status, h("span.grow"), this.talk, this.stop),
         this.activity, this.waiting, this.task, this.progress,
         h("p.agent-facts.muted", null, h("span.clip", null, [agent.role, agent.model].filter(Boolean).join(" · ")), h("span.grow"), this.context, this.cost)));
     setHue(this.el, agent.agentId);
@@ -101,7 +102,7 @@ class AgentCard {
   async #cancel() {
     const { agent, ctx } = this;
     const reason = h("textarea.input", { rows: 2, placeholder: "Why (optional; the agent reads it)", "aria-label": "Reason" });
-    const mode = await dialog(`Stop ${agent.name}?`, (close) =>
+    const mode = await dialog(`Stop ${literal(agent.name)}?`, (close) =>
       h("div.dialog-body", null, h("p", null, `It is ${agent.activity ? `working on: ${agent.activity}` : "working"}. ${plural(this.#runs(agent.agentId).length, "run")} will end.`), reason,
         h("div.dialog-actions", null, button("Let it go on", { kind: "quiet", onclick: () => close() }), button("Stop after this step", { testid: "cancel-soft", onclick: () => close("soft") }), button("Stop at once", { kind: "danger", testid: "cancel-hard", onclick: () => close("hard") }))));
     if (!mode) return;

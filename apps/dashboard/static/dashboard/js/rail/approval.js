@@ -9,6 +9,7 @@ import { attr, button, fill, h, icon, show, text } from "../lib/dom.js";
 import { exact, timeAgo } from "../lib/time.js";
 import { APPROVAL, errorWords, RISK } from "../lib/words.js";
 import { announce, avatar, badge, setBadge, setHue } from "../lib/ui.js";
+import { literal } from "../lib/visible.js";
 import { argsView } from "../timeline/call.js";
 import { diffView } from "../timeline/diff.js";
 import { decisionForm, rememberFields, rememberSelect } from "./decision.js";
@@ -33,7 +34,7 @@ export class ApprovalCard {
       "article.approval.arrive",
       { "data-testid": "approval-card", "data-approval-id": approval.approvalId, "data-risk": approval.risk, "data-item": "", tabIndex: -1, "aria-label": `${name} ${KIND[approval.kind] ?? "asks"}: ${approval.title}` },
       h("header", null, avatar(approval.agentId ?? "", name, { agent: true, small: true }), h("p.grow", null, h("strong.agent-name", null, name), ` ${KIND[approval.kind] ?? "asks"}`)),
-      h("h3.approval-title", null, approval.title || approval.tool),
+      h("h3.approval-title", null, literal(approval.title || approval.tool)),
       h("div.row.wrap.approval-facts", null, h("span.row", null, icon("shield"), badge(risk, tone)), this.state, approval.expiresAt && this.left, h("span.muted", null, timeAgo(approval.requestedAt))),
       this.what, this.problem, this.actions, this.form, this.outcome,
     );
@@ -64,7 +65,7 @@ export class ApprovalCard {
 
   #what(approval) {
     const limit = approval.reasons.length ? h("ul.reasons", null, approval.reasons.map((reason) => h("li", null, reason))) : null;
-    const tool = approval.kind !== "command" && approval.tool ? h("p.muted.mono.tool-name", null, approval.tool) : null;
+    const tool = approval.kind !== "command" && approval.tool ? h("p.muted.mono.tool-name", null, literal(approval.tool)) : null;
     return [tool, h("div.approval-args", null, argsView(approval)), approval.diff && diffView(approval.diff, null), limit, approval.quorum > 1 && h("p.muted", null, `${approval.quorum} people have to approve this.`)];
   }
 

@@ -37,7 +37,7 @@ export class Inbox {
   }
 }
 
-/** Links of notices stay inside AutoCode. */
-function link(to) {
-  return /^[/#](?!\/)/.test(to) ? h("a.btn.small", { href: to }, "Open") : null;
+/** Links of notices stay inside AutoCode: browsers read "\\" as "/" and skip tabs and line breaks, so neither may be in one. */
+export function link(to) {
+  return /^(?:#|\/(?![/\\]))[!-~]*$/.test(to) ? h("a.btn.small", { href: to }, "Open") : null;
 }

@@ -5,6 +5,7 @@ import { timeAgo } from "../lib/time.js";
 import { plural } from "../lib/time.js";
 import { announce, avatar, setHue } from "../lib/ui.js";
 import { ApprovalCard } from "./approval.js";
+import { literal } from "../lib/visible.js";
 
 /** How long a decided card stays at least, so that who was about to decide sees what happened. Milliseconds. */
 const LINGER = 8_000;
@@ -72,7 +73,7 @@ export class Needs {
   }
 
   #question(message) {
-    const name = message.author?.name ?? "An agent";
+    const name = literal(message.author?.name ?? "An agent");
     const el = h("button.question-card", { type: "button", "data-item": "", onclick: () => this.ctx.emit("go", { view: "room", messageId: message.messageId, answer: true }) }, h("span.row", null, avatar(message.agentId ?? "", name, { agent: true, small: true }), h("strong.agent-name", null, name), h("span.muted", null, "asks"), h("span.grow"), timeAgo(message.at)), h("span.question-text", null, message.content));
     setHue(el, message.agentId ?? "");
     return el;

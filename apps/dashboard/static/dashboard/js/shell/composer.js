@@ -7,6 +7,7 @@ import { attr, button, fill, h, icon, keyed, show, text } from "../lib/dom.js";
 import { MODE } from "../lib/words.js";
 import { announce } from "../lib/ui.js";
 import { targetWords } from "../timeline/feedback.js";
+import { literal } from "../lib/visible.js";
 
 export class Composer {
   #target = null;
@@ -73,7 +74,7 @@ export class Composer {
   #recipients() {
     const agents = this.ctx.agents.filter((agent) => !["stopped", "failed"].includes(agent.status));
     const chosen = this.to.value;
-    fill(this.to, agents.map((agent) => agent.agentId + agent.name).join(), () => [h("option", { value: "" }, "Everyone"), ...agents.map((agent) => h("option", { value: agent.agentId }, agent.name))]);
+    fill(this.to, agents.map((agent) => agent.agentId + agent.name).join(), () => [h("option", { value: "" }, "Everyone"), ...agents.map((agent) => h("option", { value: agent.agentId }, literal(agent.name)))]);
     if (this.to.value !== chosen) this.to.value = agents.some((agent) => agent.agentId === chosen) ? chosen : "";
   }
 

@@ -4,6 +4,7 @@ import { attr, h, icon } from "../lib/dom.js";
 import { dialog } from "../lib/ui.js";
 import { AGENT, STAGE, TASK } from "../lib/words.js";
 import { GO, keyHelp } from "./keys.js";
+import { literal } from "../lib/visible.js";
 
 const SHOWN = 40;
 
@@ -49,8 +50,8 @@ function entries(ctx, go, projects) {
   const views = Object.entries(GO).map(([key, [view, words]]) => ({ icon: ICON[view] ?? "chevron", name: words, about: `g ${key}`, run: () => go({ view }) }));
   const waiting = ctx.waiting.map((approval) => ({ icon: "shield", name: approval.title || approval.tool, about: "needs a decision", run: () => go({ view: "needs", approvalId: approval.approvalId }) }));
   const agents = ctx.agents.flatMap((agent) => [
-    { icon: "agents", name: agent.name, about: (AGENT[agent.status] ?? [agent.status])[0], run: () => go({ view: "agents", agentId: agent.agentId }) },
-    ctx.may("feedback.send") && { icon: "chat", name: `Write to ${agent.name}`, about: "action", run: () => ctx.emit("compose", { agentId: agent.agentId, mode: "steer" }) },
+    { icon: "agents", name: literal(agent.name), about: (AGENT[agent.status] ?? [agent.status])[0], run: () => go({ view: "agents", agentId: agent.agentId }) },
+    ctx.may("feedback.send") && { icon: "chat", name: `Write to ${literal(agent.name)}`, about: "action", run: () => ctx.emit("compose", { agentId: agent.agentId, mode: "steer" }) },
   ]);
   const stages = (state?.stages ?? []).map((stage) => ({ icon: "plan", name: stage.name, about: `stage, ${(STAGE[stage.status] ?? [stage.status])[0]}`, run: () => go({ view: "room", stageId: stage.stageId }) }));
   const tasks = (state?.tasks ?? []).map((task) => ({ icon: "board", name: `#${task.number} ${task.title}`, about: (TASK[task.status] ?? [task.status])[0], run: () => go({ view: "board", taskId: task.taskId }) }));

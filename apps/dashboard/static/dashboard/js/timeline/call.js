@@ -4,6 +4,7 @@ import { attr, fill, h, icon, show, text } from "../lib/dom.js";
 import { api } from "../lib/api.js";
 import { duration } from "../lib/time.js";
 import { CALL, RISK } from "../lib/words.js";
+import { literal } from "../lib/visible.js";
 import { setBadge } from "../lib/ui.js";
 import { counts, diffView } from "./diff.js";
 import { aboutButton } from "./message.js";
@@ -54,9 +55,9 @@ export class ToolCall {
     this.headCall = call;
     const [words, tone] = CALL[call.status] ?? [call.status, ""];
     attr(this.el, "data-status", call.status);
-    text(this.title, call.title || call.tool);
+    text(this.title, literal(call.title || call.tool));
     this.title.classList.toggle("mono", call.kind === "execute");
-    attr(this.head, "title", call.title || call.tool);
+    attr(this.head, "title", literal(call.title || call.tool));
     text(this.said, saidBy(call));
     setBadge(this.status, words, tone);
     show(this.status, call.status !== "success");
@@ -111,17 +112,17 @@ export function argsView(call) {
   const command = call.args.command ?? call.args.cmd;
   if (typeof command === "string") {
     const rest = entries.filter(([name]) => name !== "command" && name !== "cmd");
-    return [h("pre.command", { tabindex: 0 }, h("span.prompt", { "aria-hidden": "true" }, "$ "), command), rest.length > 0 && pairs(rest)];
+    return [h("pre.command", { tabindex: 0 }, h("span.prompt", { "aria-hidden": "true" }, "$ "), literal(command)), rest.length > 0 && pairs(rest)];
   }
   return [pairs(entries)];
 }
 
 function pairs(entries) {
-  return h("dl.args", null, entries.map(([name, value]) => [h("dt", null, name), h("dd", null, valueView(value))]));
+  return h("dl.args", null, entries.map(([name, value]) => [h("dt", null, literal(name)), h("dd", null, valueView(value))]));
 }
 
 function valueView(value) {
-  if (Array.isArray(value) && value.length && value.every((one) => typeof one !== "object")) return h("ol.value-list", null, value.map((one) => h("li", null, String(one))));
-  const shown = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  if (Array.isArray(value) && value.length && value.every((one) => typeof one !== "object")) return h("ol.value-list", null, value.map((one) => h("li", null, literal(String(one)))));
+  const shown = literal(typeof value === "string" ? value : JSON.stringify(value, null, 2));
   return shown.includes("\n") ? h("pre", { tabindex: 0 }, shown) : h("code", null, shown);
 }

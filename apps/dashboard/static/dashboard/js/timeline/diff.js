@@ -1,6 +1,7 @@
 /** A unified patch as a table of lines: numbers, a sign as well as a colour, and a button to talk about a line. */
 
 import { button, h, icon } from "../lib/dom.js";
+import { literal } from "../lib/visible.js";
 
 /** Lines shown before "show all": a screen or two, cheap to draw. */
 const SHORT = 120;
@@ -70,11 +71,11 @@ export function diffView(diff, comment) {
 
 function fileHead(path, info) {
   const word = OPERATION[info?.operation] ?? "";
-  return h("div.diff-head", null, icon("read"), h("span.mono.clip", { title: path }, info?.oldPath && info.oldPath !== path ? `${info.oldPath} → ${path}` : path), word && h("span.badge", null, word), h("span.grow"), info && counts({ files: [info] }));
+  return h("div.diff-head", null, icon("read"), h("span.mono.clip", { title: literal(path) }, literal(info?.oldPath && info.oldPath !== path ? `${info.oldPath} → ${path}` : path)), word && h("span.badge", null, word), h("span.grow"), info && counts({ files: [info] }));
 }
 
 function fileLines(path, lines, comment) {
-  const table = h("div.diff-lines", { role: "table", "aria-label": `Changes in ${path}`, tabindex: 0 });
+  const table = h("div.diff-lines", { role: "table", "aria-label": `Changes in ${literal(path)}`, tabindex: 0 });
   const body = h("div.diff-body", { role: "rowgroup" });
   table.append(body);
   const draw = (upTo) => body.append(...lines.slice(body.childElementCount, upTo).map((line) => row(path, line, comment)));
@@ -92,7 +93,7 @@ const SAID = { "+": "added: ", "-": "removed: ", " ": "", "@": "" };
 function row(path, line, comment) {
   const number = line.after ?? line.before;
   const el = h(`div.dl.${KIND[line.sign]}`, { role: "row" }, h("span.dn", { role: "cell", "data-n": line.before ?? "" }), h("span.dn", { role: "cell", "data-n": line.after ?? "" }));
-  const code = h("code", { role: "cell" }, h("span.sr-only", null, SAID[line.sign]), h("span.sign", { "aria-hidden": "true" }, line.sign === "@" ? "" : line.sign), line.text || " ");
+  const code = h("code", { role: "cell" }, h("span.sr-only", null, SAID[line.sign]), h("span.sign", { "aria-hidden": "true" }, line.sign === "@" ? "" : line.sign), literal(line.text) || " ");
   if (comment && number !== null && line.sign !== "@") {
     el.append(h("button.dc", { type: "button", tabIndex: -1, "aria-label": `Comment on line ${number}`, title: `Tell the agent about line ${number}`, onclick: () => comment({ path, line: number }) }, "+"));
   }

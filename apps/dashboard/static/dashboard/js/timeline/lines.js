@@ -3,6 +3,7 @@
 import { attr, button, h, icon, text } from "../lib/dom.js";
 import { clock, exact, plural, timeAgo } from "../lib/time.js";
 import { PLAN, PROJECT, STAGE, TASK } from "../lib/words.js";
+import { literal } from "../lib/visible.js";
 import { foldsLines } from "./model.js";
 
 const lower = (words) => words.charAt(0).toLowerCase() + words.slice(1);
@@ -17,7 +18,7 @@ const SAY = {
   task_deleted: (d) => ["delete", `Task ${task(d)} was deleted`],
   tasks_reset: (d) => ["history", `${plural(d.count, "task")} went back to “to do”`],
   plan_generated: (d) => ["plan", `Plan “${d.plan.title}”, version ${d.plan.version}: ${lower(PLAN[d.plan.state]?.[0] ?? d.plan.state)}, ${plural(d.plan.items.length, "step")}`],
-  agent_spawned: (d) => ["agents", `${d.agent.name} joined${d.agent.role ? ` as ${d.agent.role}` : ""}${d.agent.model ? ` (${d.agent.model})` : ""}`],
+  agent_spawned: (d) => ["agents", `${literal(d.agent.name)} joined${d.agent.role ? ` as ${d.agent.role}` : ""}${d.agent.model ? ` (${d.agent.model})` : ""}`],
   member_changed: (d) => ["people", d.role === null ? `${d.username} is no longer a member` : d.previous ? `${d.username} is now ${d.role}` : `${d.username} joined as ${d.role}`],
 };
 
@@ -90,7 +91,7 @@ function mailLine(ctx, mail) {
 export function logLine({ log, at }) {
   const bad = log.level === "error";
   const [first, ...rest] = log.lines;
-  const line = [icon("warn"), h("span.sr-only", null, bad ? "Error: " : "Warning: "), h("span.mono", null, first ?? ""), h("time.num", null, timeAgo(at))];
+  const line = [icon("warn"), h("span.sr-only", null, bad ? "Error: " : "Warning: "), h("span.mono", null, literal(first ?? "")), h("time.num", null, timeAgo(at))];
   if (!rest.length) return h(`p.line.log${bad ? ".bad" : ".warn"}`, null, line);
-  return h(`details.line-fold.log${bad ? ".bad" : ".warn"}`, null, h("summary.line.log", null, line), h("pre.log-lines", { tabindex: 0 }, log.lines.join("\n")));
+  return h(`details.line-fold.log${bad ? ".bad" : ".warn"}`, null, h("summary.line.log", null, line), h("pre.log-lines", { tabindex: 0 }, literal(log.lines.join("\n"))));
 }

@@ -3,6 +3,7 @@
 import { attr, button, fill, growText, h, icon, setSafeHtml, show, text } from "../lib/dom.js";
 import { duration, timeAgo } from "../lib/time.js";
 import { avatar } from "../lib/ui.js";
+import { literal } from "../lib/visible.js";
 
 /** A text in a run: streaming as plain text with a caret, then the server's HTML in the same element. */
 export class RunText {
@@ -72,7 +73,7 @@ export class Message {
     const mine = message.author?.id === ctx.userId;
     const agent = message.kind === "agent";
     const system = message.kind === "system" && message.source !== "platform_message";
-    const name = message.author?.name || "AutoCode";
+    const name = agent ? literal(message.author?.name || "Agent") : message.author?.name || "AutoCode";
     this.body = h("div.prose");
     this.quote = h("button.quote", { type: "button", hidden: true, onclick: () => ctx.emit("go", { view: "room", messageId: this.message.replyToId }) });
     this.attachments = h("ul.attachments", { hidden: true });

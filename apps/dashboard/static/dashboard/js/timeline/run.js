@@ -8,6 +8,7 @@ import { ApprovalLine } from "./approval_line.js";
 import { ToolCall } from "./call.js";
 import { logLine } from "./lines.js";
 import { RunText, ThinkingText } from "./message.js";
+import { literal } from "../lib/visible.js";
 
 export class RunGroup {
   #open;
@@ -45,7 +46,7 @@ export class RunGroup {
     const { run } = entry;
     const agent = this.ctx.agent(run.agentId);
     const task = this.ctx.task(run.taskId);
-    text(this.name, agent?.name ?? "Agent");
+    text(this.name, literal(agent?.name ?? "Agent"));
     const what = task ? `#${task.number} ${task.title}` : TRIGGER[run.trigger?.kind] ?? "";
     text(this.what, entry.continued ? `continues${what ? ` · ${what}` : ""}` : what);
     const [words, tone] = RUN[run.status] ?? [run.status, ""];

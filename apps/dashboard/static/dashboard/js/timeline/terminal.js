@@ -2,16 +2,24 @@
 
 import { growText, h, show } from "../lib/dom.js";
 import { bytes } from "../lib/time.js";
+import { literal } from "../lib/visible.js";
 
-/** Escape sequences colour and move a terminal's cursor; here they would be noise. */
+/**
+ * Escape sequences colour text, move a terminal's cursor, name its window and fill its clipboard; here they would be noise. All forms of
+ * ECMA-48: control sequences, strings (with their ends, which may be missing), the rest; each with an escape or as one C1 character.
+ */
 // eslint-disable-next-line no-control-regex
-const ESCAPES = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)|\u001b[@-Z\\-_]/g;
+const ESCAPES = /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]?|(?:\u001b[PX\]^_]|[\u0090\u0098\u009d-\u009f])(?:[^\u0007\u001b\u0080-\u009f\n]*(?:\u0007|\u001b\\|\u009c))?|\u001b[ -/]*[0-~]?/g;
+
+/** What is left of controls, apart from tabs and line breaks: a bell rings for nobody, a backspace erases nothing. */
+// eslint-disable-next-line no-control-regex
+const CONTROLS = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
 
 /** A carriage return writes over the line: of a progress bar only the newest state is kept. */
 export function plain(output) {
-  const clean = output.includes("\u001b") ? output.replace(ESCAPES, "") : output;
-  if (!clean.includes("\r")) return clean;
-  return clean.replace(/\r\n/g, "\n").replace(/^.*\r(?!$)/gm, "").replace(/\r$/gm, "");
+  const clean = output.replace(ESCAPES, "").replace(CONTROLS, "");
+  const lines = clean.includes("\r") ? clean.replace(/\r\n/g, "\n").replace(/^.*\r(?!$)/gm, "").replace(/\r$/gm, "") : clean;
+  return literal(lines);
 }
 
 export class Terminal {

@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 
 from apps.core.events import catalogue
 from apps.realtime.replies import REPLIES
+from tests.support.services import Redis
 from tests.support.site import PASSWORD, Site, site_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
@@ -133,9 +134,13 @@ async def tell_the_story(site: Site) -> dict[str, set[str]]:
         return watcher.seen
 
 
-def test_every_type_of_the_registry_is_produced_by_something_real(tmp_path: Path) -> None:
+@pytest.mark.parametrize("daphne", [False, True], ids=["serve", "daphne"])
+def test_every_type_of_the_registry_is_produced_by_something_real(
+    tmp_path: Path, private_redis: Redis, daphne: bool
+) -> None:
     # Tokens that live 100 s: `token_expiring` comes 60 s before their end.
-    with site_of(tmp_path, speed=6, AUTOCODE_JWT_ACCESS_S=100) as site:
+    options = {"daphne": True, "redis_url": private_redis.url} if daphne else {}
+    with site_of(tmp_path, speed=6, AUTOCODE_JWT_ACCESS_S=100, **options) as site:
         seen = asyncio.run(tell_the_story(site))
     missing = {name: sorted(str(c) for c in row.classes) for name, row in catalogue().items() if name not in seen}
     assert not missing

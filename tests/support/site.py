@@ -20,14 +20,17 @@ PASSWORD = "demo-password-for-tests"
 class Program:
     """A process of AutoCode that a test may kill and start again on the same port."""
 
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], port: int, log: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], environment: dict[str, str], port: int | None, log: Path
+    ) -> None:
+        """Take its arguments: of ``manage.py``, or of Python if they begin with ``-m``. Without a port it only runs."""
         self.name, self.arguments, self.environment, self.port, self.log = name, arguments, environment, port, log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", *self.arguments],
+                [sys.executable, *([] if self.arguments[0] == "-m" else ["manage.py"]), *self.arguments],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -35,7 +38,8 @@ class Program:
                 stderr=output,
                 start_new_session=True,
             )
-        wait_for_port(self.port, process=self.process, log=self.log, seconds=30)
+        if self.port is not None:
+            wait_for_port(self.port, process=self.process, log=self.log, seconds=30)
 
     def kill(self) -> None:
         """End it as a crash would, with all that it started."""
@@ -59,10 +63,20 @@ class Program:
 
 
 class Site:
-    """A whole AutoCode: one or more servers on one database, one demo agents-server."""
+    """A whole AutoCode: one or more servers on one database, one demo agents-server.
+
+    With ``daphne`` the servers are plain Daphnes, and the link has a process of its own: that needs a Redis.
+    """
 
     def __init__(
-        self, directory: Path, *, servers: int = 1, redis_url: str = "", speed: float = 4, **variables: object
+        self,
+        directory: Path,
+        *,
+        servers: int = 1,
+        redis_url: str = "",
+        speed: float = 4,
+        daphne: bool = False,
+        **variables: object,
     ) -> None:
         self.directory = directory
         agents_port = free_port()
@@ -75,6 +89,7 @@ class Site:
                 "AUTOCODE_AGENTS_URL": f"ws://127.0.0.1:{agents_port}/",
                 "AUTOCODE_AGENTS_TOKEN": secrets.token_urlsafe(16),
                 "AUTOCODE_REDIS_URL": redis_url,
+                "AUTOCODE_AGENTS_LINK": "separate" if daphne else "embedded",
                 "AUTOCODE_DRAIN_S": "1",
                 "PYTHONUNBUFFERED": "1",
             }
@@ -91,13 +106,15 @@ class Site:
             agents_port,
             directory / "agents.log",
         )
+        self.link = Program("link", ["agent_link"], environment, None, directory / "link.log") if daphne else None
+        plain = ["-m", "daphne", "-b", "127.0.0.1", "-v", "0", "autocode.asgi:application"]
         self.servers = []
         for number in range(servers):
             port = free_port()
             self.servers.append(
                 Program(
                     f"server {number}",
-                    ["serve", "--port", str(port)],
+                    [*plain, "-p", str(port)] if daphne else ["serve", "--port", str(port)],
                     environment | {"PORT": str(port)},
                     port,
                     directory / f"server{number}.log",
@@ -113,12 +130,16 @@ class Site:
 
     def start(self) -> None:
         self.agents.start()
-        for server in self.servers:
-            server.start()
+        for program in self._programs():
+            if program is not self.agents:
+                program.start()
 
     def stop(self) -> None:
-        for program in (*self.servers, self.agents):
+        for program in self._programs():
             program.stop()
+
+    def _programs(self) -> list[Program]:
+        return [*self.servers, *filter(None, [self.link]), self.agents]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,84 @@
+"""What a room gives its viewers when events come close upon each other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from apps.projects.permissions import Role
+from apps.projects.records import Position
+from apps.realtime.frames import Frame, Frames
+from apps.realtime.room import TOGETHER_S, Room
+from apps.realtime.viewers import Viewer
+
+GUID = "0190a0de-0000-7000-8000-000000000000"
+
+
+class Writes:
+    """An owner that notes each write: the ``seq`` of the events in it."""
+
+    def __init__(self) -> None:
+        self.all: list[list[int]] = []
+        self.news = asyncio.Event()
+
+    def put(self, frame: Frame) -> None:
+        self.put_all(Frames([frame]))
+
+    def put_all(self, frames: Frames) -> None:
+        self.all.append([frame.seq for frame in frames])
+        self.news.set()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"nothing else happens: {name}")
+
+
+@pytest.fixture
+async def room() -> Room:
+    made = Room(UUID(GUID), GUID)
+    made.open_at(Position(project_id=UUID(GUID), epoch="e", last_seq=0, first_seq=1, access_version=0))
+    return made
+
+
+@pytest.fixture
+async def writes(room: Room) -> Writes:
+    owner = Writes()
+    viewer = Viewer(owner=owner, connection_id="c", user_id="u", username="ada", role=Role.OWNER)
+    room.attach(viewer, 0)
+    return owner
+
+
+def published(room: Room, seq: int) -> None:
+    envelope = {"type": "task_created", "seq": seq, "data": {}}
+    room.take_events([(seq, "task_created", json.dumps(envelope).encode())])
+
+
+async def test_two_publishes_within_a_millisecond_are_one_write(room: Room, writes: Writes) -> None:
+    published(room, 1)
+    assert writes.all == []
+    published(room, 2)
+    await writes.news.wait()
+    assert writes.all == [[1, 2]]
+
+
+async def test_one_that_comes_later_is_not_waited_for(room: Room, writes: Writes) -> None:
+    published(room, 1)
+    await writes.news.wait()
+    published(room, 2)
+    writes.news.clear()
+    await writes.news.wait()
+    assert writes.all == [[1], [2]]
+    assert TOGETHER_S <= 0.001
+
+
+async def test_a_newcomer_gets_only_what_follows_its_place(room: Room, writes: Writes) -> None:
+    published(room, 1)
+    owner = Writes()
+    room.attach(Viewer(owner=owner, connection_id="d", user_id="v", username="bob", role=Role.OWNER), 1)
+    published(room, 2)
+    await owner.news.wait()
+    assert owner.all == [[2]]
+    assert writes.all == [[1], [2]]

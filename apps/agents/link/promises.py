@@ -25,8 +25,9 @@ from apps.agents.services.relay import Parcel
 
 logger = logging.getLogger(__name__)
 
-LOOK_S: Final = 0.03
-"""From one look to the next, at least: a person does not notice, and a busy room's promises share transactions."""
+LOOK_S: Final = 0.06
+"""From one look to the next: a person does not notice, and a busy room's promises share transactions. Where a whole
+run was waiting, the next look comes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ class Promises:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._options.outbox_poll):
                         await self._wake.wait()
-            await asyncio.sleep(max(0.0, self._looked + LOOK_S - time.monotonic()))
+            if len(parcels) < relay.RUN:
+                await asyncio.sleep(max(0.0, self._looked + LOOK_S - time.monotonic()))
 
     def _go_on(self, guid: str) -> None:
         """Send the next one of a project's run; nothing of it is unanswered."""

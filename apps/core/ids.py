@@ -14,6 +14,29 @@ KEY_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _lock = threading.Lock()
 _last_ms = 0
 _counter = 0
+_random = b""
+_used = 0
+
+_POOL = 4_096
+"""Bytes of randomness that are asked for at once: asking costs more than making an id."""
+
+
+def _take(count: int) -> int:
+    """Return ``count`` random bytes as a number. Each byte is given once; ``_lock`` is held."""
+    global _random, _used  # noqa: PLW0603 - one pool a process
+    if _used + count > len(_random):
+        _random, _used = os.urandom(_POOL), 0
+    _used += count
+    return int.from_bytes(_random[_used - count : _used], "big")
+
+
+def _forget() -> None:
+    """Leave the pool to the parent: a child would make the same ids."""
+    global _random  # noqa: PLW0603
+    _random = b""
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def uuid7() -> uuid.UUID:
@@ -26,13 +49,13 @@ def uuid7() -> uuid.UUID:
     with _lock:
         now_ms = time.time_ns() // 1_000_000
         if now_ms > _last_ms:
-            _last_ms, _counter = now_ms, int.from_bytes(os.urandom(1), "big")
+            _last_ms, _counter = now_ms, _take(1)
         else:
             _counter += 1
             if _counter > 0xFFF:
                 _last_ms, _counter = _last_ms + 1, 0
         stamp, counter = _last_ms, _counter
-    tail = int.from_bytes(os.urandom(8), "big") & ((1 << 62) - 1)
+        tail = _take(8) & ((1 << 62) - 1)
     return uuid.UUID(int=(stamp << 80) | (0x7 << 76) | (counter << 64) | (0b10 << 62) | tail)
 
 

@@ -42,8 +42,16 @@ def _show_what_code_holds(state: StateCore) -> None:
 _parser.core.ruler.push("show_what_code_holds", _show_what_code_holds)
 
 
+_PROSE = re.compile(r"[A-Za-z](?:[A-Za-z0-9,.;:?!() ]*[A-Za-z0-9,.;:?!()])?")
+"""One line in which no character means anything to Markdown, to HTML or to ``visible``: most of what people say."""
+
+
 def render(text: str) -> str:
     """Return ``text`` (Markdown) as sanitised HTML: no scripts, no images, links to http(s) and mailto only."""
+    return f"<p>{text}</p>\n" if _PROSE.fullmatch(text) else _rendered(text)
+
+
+def _rendered(text: str) -> str:
     return nh3.clean(
         _parser.render(visible(text)),
         tags=_TAGS,

@@ -247,9 +247,12 @@ def alone() -> Iterator[None]:
 def _locked(guid: UUID | str) -> Project:
     lock = " FOR NO KEY UPDATE" if connection.features.has_select_for_no_key_update else ""
     statement = f"SELECT {sql.columns(Project, connection.vendor)} FROM {_PROJECTS} WHERE guid = %s{lock}"  # noqa: S608
-    for project in Project.objects.raw(statement, [sql.key(_as_uuid(guid))]):
-        return project
-    raise NotFound
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [sql.key(_as_uuid(guid))])
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound
+    return sql.row_of(Project, row)
 
 
 def _role_word(project_id: UUID, user_id: UUID) -> str | None:

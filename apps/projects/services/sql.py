@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+
+M = TypeVar("M", bound=models.Model)
 
 PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766 since 3.32 (its limits page, SQLITE_MAX_VARIABLE_NUMBER), PostgreSQL 65,535."""
@@ -68,6 +70,28 @@ def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[t
 def columns(model: type[models.Model], vendor: str) -> str:
     """Return the model's columns for a SELECT; ``vendor`` only keeps databases apart."""
     return ", ".join(connection.ops.quote_name(str(field.column)) for field in model._meta.concrete_fields)  # noqa: SLF001
+
+
+def row_of(model: type[M], values: Sequence[Any]) -> M:
+    """Return a row of ``columns`` as an instance, as ``Model.objects.raw`` makes it."""
+    names, converters = _reading(model, connection.vendor)
+    made = list(values)
+    for place, expression, convert in converters:
+        made[place] = convert(made[place], expression, connection)
+    return model.from_db(DEFAULT_DB_ALIAS, names, made)
+
+
+@functools.cache
+def _reading(model: type[models.Model], vendor: str) -> tuple[list[str], list[tuple[int, Any, Any]]]:
+    """Return the fields' names, and what their values go through, in order: (place, expression, function)."""
+    fields = model._meta.concrete_fields  # noqa: SLF001
+    columns = [field.get_col(model._meta.db_table) for field in fields]  # noqa: SLF001
+    converters = [
+        (place, column, convert)
+        for place, column in enumerate(columns)
+        for convert in (*connection.ops.get_db_converters(column), *column.get_db_converters(connection))
+    ]
+    return [field.attname for field in fields], converters
 
 
 def key(value: UUID) -> Any:

@@ -25,6 +25,9 @@ TOGETHER: Final = 200
 """Keys of one gathered read: large enough for a crowd, small enough that the first of them does not wait long."""
 
 _pool: ThreadPoolExecutor | None = None
+_afterwards: contextvars.ContextVar[list[Callable[[], None]] | None] = contextvars.ContextVar(
+    "afterwards", default=None
+)
 
 
 def database_pool() -> ThreadPoolExecutor:
@@ -42,8 +45,27 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
     restarted database costs one failed call at most; pooled connections go back to their pool.
     """
     context = contextvars.copy_context()
+    waiting: list[Callable[[], None]] = []
+    context.run(_afterwards.set, waiting)
     call = functools.partial(context.run, _guarded, functools.partial(function, *args, **kwargs))
-    return await asyncio.get_running_loop().run_in_executor(database_pool(), call)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(database_pool(), call)
+    finally:
+        for work in waiting:
+            work()
+
+
+def afterwards(work: Callable[[], None]) -> bool:
+    """Within ``in_thread``: do ``work`` in the event loop when the thread has done its own; elsewhere return False.
+
+    Waking the loop costs two system calls, and the end of the thread's work wakes it anyway. For hints alone: when the
+    caller of ``in_thread`` is cancelled, ``work`` may be lost.
+    """
+    waiting = _afterwards.get()
+    if waiting is None:
+        return False
+    waiting.append(work)
+    return True
 
 
 def _guarded(call: Callable[[], R]) -> R:

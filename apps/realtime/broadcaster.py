@@ -108,7 +108,7 @@ class ProjectEventBroadcaster:
 
     def _call(self, work: Callable[[], None]) -> None:
         """Do ``work`` in the loop, after everything that was asked for before it."""
-        if holding() and held(lambda: self._call_now(work)):
+        if holding() and held(lambda: self._call(work)):
             return
         if not self._inbox and _running_loop() is self._loop is not None:
             _carefully(work)

@@ -27,6 +27,7 @@ from apps.agents.services import lease as leases
 from apps.agents.services import link_status, outbox, upkeep
 from apps.agents.services.lease import Lease, LeaseLost
 from apps.core.ids import new_id
+from apps.projects.aio import afterwards
 
 logger = logging.getLogger(__name__)
 
@@ -222,4 +223,12 @@ async def _sleep(stop: asyncio.Event, seconds: float) -> None:
 
 def _wake_up(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     """Set the event from any thread."""
-    loop.call_soon_threadsafe(event.set)
+
+    def wake() -> None:
+        if asyncio.get_running_loop() is loop:
+            event.set()
+        else:
+            loop.call_soon_threadsafe(event.set)
+
+    if not afterwards(wake):
+        loop.call_soon_threadsafe(event.set)

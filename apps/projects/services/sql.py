@@ -6,8 +6,9 @@ rows are those that ``Model.save`` would write; signals of models are not sent.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,12 +20,26 @@ PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766 since 3.32 (its limits page, SQLITE_MAX_VARIABLE_NUMBER), PostgreSQL 65,535."""
 
 
-_PLAIN = frozenset({str, int, bool, type(None)})
-_UNCHANGED = frozenset({
+Quick = dict[type, Callable[[Any], Any]]
+"""How values of these types get ready for the database; others take Django's way."""
+
+_UNCHANGED: Quick = dict.fromkeys((str, int, bool, type(None)), lambda value: value)
+_PLAIN = (
     models.CharField, models.TextField, models.IntegerField, models.PositiveIntegerField, models.BigIntegerField,
     models.PositiveBigIntegerField, models.BooleanField,
-})  # fmt: skip
-"""Fields that hand a plain value to every database as it is. (``SmallIntegerField`` and others are prepared.)"""
+)  # fmt: skip
+
+
+def _quick(field: Any) -> Quick:
+    """Return the short ways of a field. Empty for one that makes its value itself, or has a type of its own."""
+    target = field.target_field if isinstance(field, models.ForeignKey) else field
+    if type(target) in _PLAIN:
+        return _UNCHANGED
+    if type(target) is models.UUIDField:
+        return {UUID: key, type(None): _UNCHANGED[type(None)]}
+    if type(target) is models.DateTimeField and not (target.auto_now or target.auto_now_add):
+        return {dt.datetime: connection.ops.adapt_datetimefield_value, type(None): _UNCHANGED[type(None)]}
+    return {}
 
 
 def insert(rows: Sequence[models.Model]) -> None:
@@ -41,11 +56,11 @@ def insert(rows: Sequence[models.Model]) -> None:
         for start in range(0, len(rows), most):
             part = rows[start : start + most]
             values = [
-                value
-                if name and type(value := getattr(row, name)) in _PLAIN
+                quick[type(value)](value)
+                if quick and type(value := getattr(row, name)) in quick
                 else field.get_db_prep_save(field.pre_save(row, add=True), database)
                 for row in part
-                for field, name in fields
+                for field, name, quick in fields
             ]
             cursor.execute(head + ", ".join([one] * len(part)), values)
     for row in rows:
@@ -53,15 +68,11 @@ def insert(rows: Sequence[models.Model]) -> None:
 
 
 @functools.cache
-def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[tuple[Any, str]]]:
-    """Return the statement's head, a row's placeholders, and the fields, with the attribute of those without work."""
+def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[tuple[Any, str, Quick]]]:
+    """Return the statement's head, a row's placeholders, and the fields, with their attributes and short ways."""
     meta, quoted = model._meta, connection.ops.quote_name  # noqa: SLF001 - Django's documented name
-    fields = [
-        (field, field.attname if type(field) in _UNCHANGED else "")
-        for field in meta.concrete_fields
-        if field is not meta.auto_field
-    ]
-    columns = ", ".join(quoted(str(field.column)) for field, _ in fields)
+    fields = [(field, field.attname, _quick(field)) for field in meta.concrete_fields if field is not meta.auto_field]
+    columns = ", ".join(quoted(str(field.column)) for field, _, _ in fields)
     head = f"INSERT INTO {quoted(meta.db_table)} ({columns}) VALUES "  # noqa: S608 - names of our own tables
     return head, f"({', '.join(['%s'] * len(fields))})", fields
 

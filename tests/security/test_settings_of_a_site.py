@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
@@ -233,9 +232,7 @@ def test_cookies_of_a_login_are_out_of_reach_of_scripts_and_other_sites(settings
     client = Client()
     page = client.get("/admin/login/", secure=True)
     answer = client.post("/admin/login/", {"username": "ada", "password": "secret-pass"}, secure=True)
-    cookies: SimpleCookie = SimpleCookie()
-    for one in (page.cookies, answer.cookies):
-        cookies.update(one)
+    cookies = {name: cookie for one in (page.cookies, answer.cookies) for name, cookie in one.items()}
     session, csrf = cookies["__Host-sessionid"], cookies["__Host-csrftoken"]
     assert session["httponly"]
     for cookie in (session, csrf):
@@ -298,3 +295,26 @@ def test_every_view_that_writes_asks_for_the_token_or_takes_no_cookie():
     for route, view in routes():
         if getattr(view, "csrf_exempt", False):
             assert route.startswith("api/"), route
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_session_writes_without_the_token_of_a_page():
+    owner = a_person("owner")
+    project = a_project(owner)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(owner)
+    below = f"/api/v1/projects/{project.guid}/"
+    command = {"type": "create_task", "id": "c1", "data": {"title": "New"}}
+    for address, body in (
+        ("/projects/new/", {"name": "x", "brief": "x"}),
+        (f"/projects/{project.guid}/about/", {"name": "x"}),
+        ("/api/v1/projects/", {"name": "x"}),
+        (f"{below}tasks/", {"title": "x"}),
+        (f"{below}commands/", command),
+    ):
+        kind = {"content_type": "application/json"} if address.startswith("/api/") else {}
+        assert client.post(address, body, **kind).status_code == 403, address
+        foreign = {"HTTP_ORIGIN": "https://evil.example", "HTTP_X_CSRFTOKEN": "x" * 32}
+        client.cookies["csrftoken"] = "x" * 32
+        assert client.post(address, body, secure=True, **kind, **foreign).status_code == 403, address
+        del client.cookies["csrftoken"]

@@ -233,7 +233,8 @@ def test_cookies_of_a_login_are_out_of_reach_of_scripts_and_other_sites(settings
     page = client.get("/admin/login/", secure=True)
     answer = client.post("/admin/login/", {"username": "ada", "password": "secret-pass"}, secure=True)
     cookies = {name: cookie for one in (page.cookies, answer.cookies) for name, cookie in one.items()}
-    session, csrf = cookies["__Host-sessionid"], cookies["__Host-csrftoken"]
+    session: Any = cookies["__Host-sessionid"]
+    csrf: Any = cookies["__Host-csrftoken"]
     assert session["httponly"]
     for cookie in (session, csrf):
         assert (cookie["secure"], cookie["path"], cookie["domain"], cookie["samesite"]) == (True, "/", "", "Lax")
@@ -247,7 +248,7 @@ def test_a_login_gets_a_session_of_its_own():
     session = client.session
     session["planted"] = "x"
     session.save()
-    planted = session.session_key
+    planted = str(session.session_key)
     client.cookies["sessionid"] = planted
     client.post("/admin/login/", {"username": "ada", "password": "secret-pass"})
     assert client.cookies["sessionid"].value != planted
@@ -312,9 +313,9 @@ def test_no_session_writes_without_the_token_of_a_page():
         (f"{below}tasks/", {"title": "x"}),
         (f"{below}commands/", command),
     ):
-        kind = {"content_type": "application/json"} if address.startswith("/api/") else {}
+        kind: dict[str, Any] = {"content_type": "application/json"} if address.startswith("/api/") else {}
         assert client.post(address, body, **kind).status_code == 403, address
-        foreign = {"HTTP_ORIGIN": "https://evil.example", "HTTP_X_CSRFTOKEN": "x" * 32}
+        foreign: dict[str, Any] = {"HTTP_ORIGIN": "https://evil.example", "HTTP_X_CSRFTOKEN": "x" * 32}
         client.cookies["csrftoken"] = "x" * 32
         assert client.post(address, body, secure=True, **kind, **foreign).status_code == 403, address
         del client.cookies["csrftoken"]

@@ -265,6 +265,15 @@ def test_logging_in_and_out_need_a_form_of_ours(settings):
     assert client.get("/logout/").status_code == 405
 
 
+@pytest.mark.django_db
+def test_a_browser_that_logs_out_forgets_the_rooms():
+    client = Client()
+    client.force_login(a_person("ada"))
+    answer = client.post("/logout/")
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert client.get("/api/v1/me/").status_code == 401
+
+
 @pytest.mark.django_db(transaction=True)
 def test_reading_changes_nothing():
     """A link or an image of another site can make a browser read anything: no GET may have an effect."""

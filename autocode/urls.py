@@ -16,7 +16,11 @@ urlpatterns = [
     path(
         "api/docs/",
         # Our template: the package's own carries an inline style, which the content policy refuses.
-        SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="autocode/api_docs.html"),
+        SpectacularSwaggerSplitView.as_view(
+            url_name="schema",
+            template_name="autocode/api_docs.html",
+            http_method_names=["get", "head"],  # REST framework would answer OPTIONS with a template that is not there
+        ),
         name="api-docs",
     ),
     path("", include("apps.realtime.urls")),  # /api/asyncapi.json

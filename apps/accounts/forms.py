@@ -30,5 +30,6 @@ class LoginForm(AuthenticationForm):
         if len(self.cleaned_data.get("password") or "") > LONGEST_PASSWORD:
             raise self.get_invalid_login_error()  # hashing it would cost more than asking
         cleaned = super().clean()
-        NameLoginThrottle().forget(cleaned["username"])
+        if self.get_user() is not None:
+            NameLoginThrottle().forget(cleaned["username"])
         return cleaned

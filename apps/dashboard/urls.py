@@ -1,6 +1,5 @@
 """The addresses of pages."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from apps.dashboard import views
@@ -13,5 +12,5 @@ urlpatterns = [
     path("projects/<uuid:guid>/", views.room, name="room"),
     path("projects/<uuid:guid>/about/", views.project, name="project"),
     path("projects/<uuid:guid>/members/", views.members, name="members"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("logout/", views.LogOut.as_view(), name="logout"),
 ]

@@ -6,7 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LogoutView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -188,3 +190,13 @@ def _user_id(request: HttpRequest) -> str:
 def _not_found(request: HttpRequest) -> HttpResponse:
     """Answer as for an address that leads nowhere, also with DEBUG, where Django's own page would tell more."""
     return render(request, "404.html", status=404)
+
+
+class LogOut(LogoutView):
+    """End this browser's session, and let the browser forget what it kept of the rooms."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = super().dispatch(request, *args, **kwargs)
+        if request.method == "POST":
+            response.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return response

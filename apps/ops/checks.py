@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register  # noqa: A004 - Django's own word
 
+from apps.agents.link.target import TargetError, parsed
+
 
 @register(Tags.compatibility)
 def link_has_an_address(**_: Any) -> list[CheckMessage]:
@@ -48,6 +50,18 @@ def several_processes_need_redis(**_: Any) -> list[CheckMessage]:
                 id="autocode.I001",
             )
         ]
+    return []
+
+
+@register(Tags.security)
+def agents_link_leads_somewhere(**_: Any) -> list[CheckMessage]:
+    """An address that the link will refuse is a mistake that is better heard of before the start."""
+    if not settings.AUTOCODE_AGENTS_URL:
+        return []
+    try:
+        parsed(settings.AUTOCODE_AGENTS_URL)
+    except TargetError as refused:
+        return [Error(f"AUTOCODE_AGENTS_URL cannot be used: {refused}.", id="autocode.E002")]
     return []
 
 

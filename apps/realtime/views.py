@@ -184,6 +184,7 @@ async def event_stream(request: HttpRequest, guid: UUID) -> HttpResponseBase:
 async def commands(request: HttpRequest, guid: UUID) -> HttpResponse:
     """Carry out one command: the body is its envelope; the answer is the envelope that a socket would get."""
     identity = await identity_of(request)
+    await in_thread(access_to, identity.user_id, guid)  # before the body: a stranger learns nothing from its faults
     manager = manager_here()
     received = decode(request.body, limit=manager.config.max_frame_bytes)
     if len(received) != 1:

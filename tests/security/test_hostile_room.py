@@ -100,6 +100,8 @@ def overwritten(value: Any, name: str = "") -> Any:
         return {key: overwritten(item, key) for key, item in value.items()}
     if isinstance(value, list):
         return [overwritten(item, name) for item in value]
+    if name in {"link", "url"}:
+        return "javascript:owned()"
     return ALL if isinstance(value, str) and value and not KEPT.search(name) else value
 
 

@@ -248,3 +248,18 @@ def test_ids_named_like_parts_of_objects_are_only_ids():
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert json.loads(done.stdout) == [names, [], None]
+
+
+def test_raw_html_stays_text_and_the_allow_list_holds_even_if_it_did_not(monkeypatch):
+    from markdown_it import MarkdownIt
+
+    from apps.projects import markdown
+
+    assert render("<b>x</b> <script>owned()</script>").count("&lt;") == 4
+    monkeypatch.setattr(markdown, "_parser", MarkdownIt("commonmark", {"html": True}).enable(["table"]))
+    assert render("<b>x</b><i>y</i>") == "<p>xy</p>\n"
+    for text in payloads.MARKUP:
+        for tag, attributes in Read(render(f"a {text} b\n\n{text}")).found:
+            assert tag in TAGS
+            assert attributes.keys() <= {"href", "title", "rel", "class", "start"}
+            assert not re.match(r"(?!https?:|mailto:)", attributes.get("href") or "https:")

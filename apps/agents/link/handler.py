@@ -21,6 +21,7 @@ from apps.agents.link.database import finish
 from apps.agents.link.options import SUBPROTOCOL, LinkOptions
 from apps.agents.link.retry import Backoff
 from apps.agents.link.session import Session
+from apps.agents.link.target import addresses_of
 from apps.agents.link.texts import OpenTexts
 from apps.agents.link.views import LinkViews
 from apps.agents.services import lease as leases
@@ -30,6 +31,13 @@ from apps.core.ids import new_id
 from apps.projects.aio import afterwards
 
 logger = logging.getLogger(__name__)
+
+
+class _Direct(connect):
+    """A connection that goes where it was sent: a redirect would carry the token to wherever it says."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class AgentCommunicationHandler:
@@ -167,11 +175,22 @@ class AgentCommunicationHandler:
             logger.info("the agents-server is not connected (%s); next try in %.1f s", error, wait)
             await asyncio.sleep(wait)
 
-    def _open(self) -> Awaitable[ClientConnection]:
+    async def _open(self) -> ClientConnection:
+        """Open a socket to the address that was looked at. Raises ``OSError``, ``WebSocketException``."""
+        async with asyncio.timeout(self._options.open_timeout):
+            addresses, port = await addresses_of(self._url)
+        for address in addresses[:-1]:
+            with contextlib.suppress(OSError, TimeoutError):
+                return await self._connect(address, port)
+        return await self._connect(addresses[-1], port)
+
+    def _connect(self, address: str, port: int) -> Awaitable[ClientConnection]:
         options = self._options
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        return connect(
+        return _Direct(
             self._url,
+            host=address,
+            port=port,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             additional_headers=headers,
             max_size=4 * options.frame_bytes,

@@ -30,13 +30,13 @@ MIDDLEWARE = [
     "autocode.middleware.correlation",
     "autocode.middleware.content_security",  # before the redirect to HTTPS, which must not catch API calls
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",  # before the static files, which end the way in
     "autocode.static.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "autocode.urls"

@@ -1,0 +1,156 @@
+"""Three real servers over a real Redis, each behind a line that can be cut, and people who go on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.projects.aio import in_thread
+from apps.projects.permissions import Role
+from apps.projects.services.members import MembershipService
+from tests.faults.checker import History, Violation, judge
+from tests.faults.kit import Player, Proxy, stored
+from tests.realtime.serving import Serving
+from tests.serve.conftest import PLENTY
+from tests.support.factories import a_person, a_project
+from tests.support.services import Redis
+
+SERVERS, ROOMS, WATCHERS, WRITERS = 3, 2, 9, 3
+COMMANDS = 25
+"""Of each writer in each room."""
+HEALED_S = 45.0
+"""After which everybody has to have seen everything, once the fault is over."""
+
+
+@dataclass
+class Stage:
+    """Where a fault happens."""
+
+    seed: int
+    directory: Path
+    redis: Redis
+    environment: dict[str, Any]
+    servers: list[Serving] = field(default_factory=list)
+    lines: list[Proxy] = field(default_factory=list)
+    players: list[Player] = field(default_factory=list)
+    rooms: list[Any] = field(default_factory=list)
+    excused: tuple[str, ...] = ()
+
+    @property
+    def random(self) -> random.Random:
+        return random.Random(self.seed)
+
+    async def start(self, place: int | None = None) -> Serving:
+        """Start a server: a new one, or at the place of one that has ended."""
+        port = self.servers[place].port if place is not None else 0
+        arguments = ["--host", "127.0.0.1", "--port", str(port)] if port else []
+        server = await in_thread(lambda: Serving(self.directory, port=port, arguments=arguments, **self.environment))
+        if place is None:
+            self.servers.append(server)
+        else:
+            self.servers[place] = server
+        return await server.ready()
+
+    async def writes(self) -> None:
+        """Return when every writer's commands are carried out."""
+
+        async def one(player: Player, number: int) -> None:
+            pause = random.Random(self.seed + number)
+            for turn in range(COMMANDS):
+                for place, room in enumerate(self.rooms):
+                    await player.write(room, f"w{number}-{place}-{turn}")
+                    await asyncio.sleep(pause.uniform(0.02, 0.1))
+
+        await asyncio.gather(*(one(player, number) for number, player in enumerate(self.players[:WRITERS])))
+
+    async def all_see_all(self) -> None:
+        """Return when everybody was shown the end of every log."""
+        tops: dict[str, int] = {}
+        for one in await in_thread(stored, self.rooms):
+            tops[one.project] = max(tops.get(one.project, 0), one.seq)
+        await asyncio.gather(*(player.up_to(tops) for player in self.players))
+
+    def complaints(self) -> list[str]:
+        """Return the lines of the servers' logs that no fault excuses."""
+        found = []
+        for server in self.servers:
+            for line in server.log.read_text().splitlines():
+                excused = any(word in line for word in ("channels_redis", *self.excused))
+                if ("Traceback" in line or '"code": 1011' in line) and not excused:
+                    found.append(line)
+        return found
+
+
+@pytest.fixture
+async def stage(transactional_db: None, tmp_path: Path, private_redis: Redis) -> AsyncIterator[Stage]:
+    """The stage, with everybody in their rooms."""
+    seed = int(os.environ.get("AUTOCODE_TEST_SEED") or time.time_ns() % 1_000_000)
+    environment = PLENTY | {"AUTOCODE_REDIS_URL": private_redis.url, "AUTOCODE_DEBUG": "off", "AUTOCODE_DRAIN_S": 1}
+    made = Stage(seed, tmp_path, private_redis, environment)
+
+    def furnish() -> Any:
+        owner = a_person("ada")
+        made.rooms = [a_project(owner) for _ in range(ROOMS)]
+        people = []
+        for number in range(WATCHERS + WRITERS):
+            person = a_person(f"p{number}")
+            for room in made.rooms:
+                MembershipService(owner.actor).add(guid=room.guid, username=person.username, role=Role.CONTRIBUTOR)
+            people.append(person)
+        return people
+
+    people = await in_thread(furnish)
+    async with AsyncExitStack() as stack:
+        for _ in range(SERVERS):
+            server = await made.start()
+            made.lines.append(await stack.enter_async_context(Proxy(server.port)))
+        urls = [line.url for line in made.lines]
+        made.players = [Player(f"p{n}", person, made.rooms, urls, seed) for n, person in enumerate(people)]
+        yield made
+        for player in made.players:
+            player.stop()
+    for server in made.servers:
+        server.stop()
+
+
+@pytest.fixture
+async def survives(stage: Stage) -> Callable[..., Any]:
+    """``await survives(fault)``: let everybody play, break things, and judge what happened."""
+
+    async def run(fault: Callable[[Stage], Any]) -> History:
+        playing = [asyncio.create_task(player.play()) for player in stage.players]
+        writing = asyncio.create_task(stage.writes())
+        breaking = asyncio.create_task(fault(stage))
+        try:
+            async with asyncio.timeout(HEALED_S * 2):
+                await breaking
+                await writing
+            async with asyncio.timeout(HEALED_S):
+                await stage.all_see_all()
+        finally:
+            for player in stage.players:
+                player.stop()
+            await asyncio.wait(playing, timeout=10)
+            for task in (*playing, writing, breaking):
+                task.cancel()
+        history = History(
+            clients=[player.history for player in stage.players],
+            log=await in_thread(stored, stage.rooms),
+            complaints=stage.complaints(),
+        )
+        found: list[Violation] = judge(history)
+        assert not found, (stage.seed, len(found), found[:5])
+        written = WRITERS * COMMANDS * ROOMS
+        assert sum(one.key.startswith("w") for one in history.log) == written
+        return history
+
+    return run

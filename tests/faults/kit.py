@@ -1,0 +1,229 @@
+"""What breaks things, and who plays on meanwhile: a TCP proxy, and clients that keep the protocol and a history."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Self
+
+from websockets.exceptions import WebSocketException
+
+from apps.projects.models import Project, ProjectEvent
+from tests.faults.checker import Client, Outcome, Placed, Sent, Shown, Stored
+from tests.support.browser import Browser, Closed, Refused
+
+ANSWER_S = 3.0
+"""How long a client waits for an answer before it takes the connection for lost."""
+PAUSE_S = (0.05, 0.3)
+"""Between two tries to connect; a page waits longer, but the test should see many."""
+GONE = (Closed, Refused, OSError, TimeoutError, EOFError, WebSocketException)
+
+
+def digest(type_: str, data: Any) -> str:
+    """Return what tells one event from another."""
+    return hashlib.sha256(json.dumps([type_, data], sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Proxy:
+    """A line between clients and a server that can be cut, held up, slowed and damaged."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._open = asyncio.Event()
+        self._open.set()
+        self.delay = 0.0
+        self.cut_after: int | None = None
+        """Bytes towards the client after which a connection is reset, in the middle of whatever it was."""
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for pair in list(self._pairs):
+            for side in pair:
+                side.transport.abort()
+
+    def hold(self) -> None:
+        """Let nothing through, in neither direction: both sides believe that the other is there."""
+        self._open.clear()
+
+    def release(self) -> None:
+        """Let everything through again."""
+        self._open.set()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = writer, far_writer
+        self._pairs.add(pair)
+        try:
+            await asyncio.gather(self._carry(reader, far_writer, None), self._carry(far_reader, writer, self.cut_after))
+        except OSError:
+            pass
+        finally:
+            self._pairs.discard(pair)
+            for side in pair:
+                side.transport.abort()
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, most: int | None) -> None:
+        carried = 0
+        while data := await source.read(65_536):
+            await self._open.wait()
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            carried += len(data)
+            if most is not None and carried > most:
+                target.write(data[: most - carried])
+                raise ConnectionResetError
+            target.write(data)
+            await target.drain()
+        raise ConnectionResetError
+
+
+class Player:
+    """A client that comes back whenever it is cut off, from where it stands, and notes what it was shown."""
+
+    def __init__(self, name: str, user: Any, rooms: Sequence[Project], urls: Sequence[str], seed: int) -> None:
+        self.history = Client(name)
+        self._user, self._rooms, self._urls = user, rooms, list(urls)
+        self._random = random.Random(f"{seed}{name}")
+        self._at: dict[str, tuple[str, int]] = {}
+        self._tab: Browser | None = None
+        self._there = asyncio.Event()
+        self._stopped = False
+        self.connections = 0
+
+    async def play(self) -> None:
+        """Watch until ``stop``."""
+        while not self._stopped:
+            try:
+                self._tab = await Browser.open(self._user, url=self._random.choice(self._urls))
+                self.connections += 1
+                for room in self._rooms:
+                    await self._join(self._tab, room)
+                self._there.set()
+                await self._tab.closed(patience=3600)
+            except GONE:
+                pass
+            finally:
+                self._there.clear()
+                await self._end()
+            await asyncio.sleep(self._random.uniform(*PAUSE_S))
+
+    async def _join(self, tab: Browser, room: Project) -> None:
+        guid = str(room.guid)
+        known = self._at.get(guid)
+        data = {"epoch": known[0], "lastSeq": known[1]} if known else {}
+        reply = await asyncio.wait_for(tab.command("join_project", data, room), ANSWER_S)
+        if reply["type"] != "project_joined":
+            raise Closed(0)  # not just now: begin again
+
+    async def _end(self) -> None:
+        """Note what this connection showed, in its order, and leave it."""
+        tab, self._tab = self._tab, None
+        if tab is None:
+            return
+        with contextlib.suppress(*GONE):
+            await asyncio.wait_for(tab.leave(), 2)
+        for one in tab.received:
+            guid, now = one.get("projectGuid") or "", time.monotonic()
+            if one["type"] == "project_joined":
+                data = one["data"]
+                known = self._at.get(guid)
+                if data["recovered"] and known is not None:
+                    place = Placed(now, guid, data["epoch"], known[1], anew=False)
+                else:
+                    place = Placed(now, guid, data["epoch"], data["lastSeq"], anew=True)
+                self.history.shown.append(place)
+                self._at[guid] = place.epoch, place.seq
+            elif "seq" in one:
+                epoch = self._at[guid][0]
+                self.history.shown.append(Shown(now, guid, epoch, one["seq"], digest(one["type"], one["data"])))
+                self._at[guid] = epoch, one["seq"]
+
+    async def write(self, room: Project, key: str) -> None:
+        """Carry out one command, sending it again under its id until there is an answer."""
+        while True:
+            await self._there.wait()
+            tab = self._tab
+            if tab is None:
+                await asyncio.sleep(0.01)
+                continue
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    reply = await tab.command("create_task", {"title": key}, room, command_id=key)
+            except GONE:
+                self.history.sent.append(Sent(key, str(room.guid), Outcome.UNKNOWN))
+                await self._lost(tab)
+                continue
+            if reply["type"] == "ack":
+                self.history.sent.append(Sent(key, str(room.guid), Outcome.OK, reply["data"]["seq"]))
+                return
+            assert reply["data"]["retryable"], reply
+            await asyncio.sleep(reply["data"].get("retryAfterMs", 200) / 1000)
+
+    async def _lost(self, tab: Browser) -> None:
+        """A connection on which no answer comes is given up, as the page does."""
+        if self._tab is tab and tab.code is None:
+            tab.line.socket.transport.abort()  # type: ignore[attr-defined] # the websockets client's
+        await asyncio.sleep(0.05)
+
+    def stop(self) -> None:
+        """Leave."""
+        self._stopped = True
+        if self._tab is not None:
+            self._tab.line.socket.transport.abort()  # type: ignore[attr-defined]
+
+    async def up_to(self, tops: dict[str, int]) -> None:
+        """Return when it was shown these numbers."""
+        while True:
+            tab = self._tab
+            seen = dict.fromkeys(tops, 0)
+            seen |= {guid: seq for guid, (_, seq) in self._at.items() if guid in tops}
+            for one in list(tab.received) if tab is not None else []:
+                guid = one.get("projectGuid")
+                if guid in seen and one["type"] == "project_joined" and not one["data"]["recovered"]:
+                    seen[guid] = one["data"]["lastSeq"]
+                elif guid in seen and "seq" in one:
+                    seen[guid] = one["seq"]
+            if seen == tops:
+                return
+            await asyncio.sleep(0.02)
+
+
+def stored(rooms: Sequence[Project]) -> list[Stored]:
+    """Return what the database holds of these projects."""
+    rows = ProjectEvent.objects.filter(project__in=rooms).select_related("project").order_by("project_id", "seq")
+    found = []
+    for row in rows:
+        data = json.loads(row.data)
+        key = data["task"]["title"] if row.type == "task_created" else ""
+        project = row.project
+        found.append(Stored(str(project.guid), project.epoch, row.seq, digest(row.type, data), key=key))
+    return found
+
+
+Breaking = Callable[[], Awaitable[None]]

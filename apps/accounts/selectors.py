@@ -7,7 +7,7 @@ from collections.abc import Collection
 from django.contrib.sessions.models import Session
 
 from apps.accounts.identity import Identity
-from apps.accounts.models import TokenFamily, User
+from apps.accounts.models import TokenFamily, User, login_name
 from apps.core import clock
 
 
@@ -30,7 +30,6 @@ def ended_logins(identities: Collection[Identity]) -> set[str]:
         ended |= {sessions[key] for key in sessions.keys() - set(alive.values_list("session_key", flat=True))}
     if families:
         ids = [name.removeprefix("tokens.") for name in families]
-        ended |= families - {
-            family.login for family in TokenFamily.objects.filter(pk__in=ids, ended_at=None).only("pk")
-        }
+        alive_ids = TokenFamily.objects.filter(pk__in=ids, ended_at=None).values_list("pk", flat=True)
+        ended |= families - set(map(login_name, alive_ids))
     return ended

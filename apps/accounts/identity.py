@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from apps.core.actor import Actor, ActorKind
 
@@ -13,9 +13,8 @@ class Identity:
     """A proved identity.
 
     ``expires_at``: when the proof ends (token expiry, session expiry); ``session_hash``: which login it came from, a
-    browser session or a family of tokens, in a form that may be logged and sent among processes; ``session_key``: the
-    browser session itself, to look whether it still exists (None for tokens); ``token_id``: the token's ``jti`` (None
-    for sessions).
+    browser session or a family of tokens, in a form that may be logged and sent among processes; ``token_id``: the
+    token's ``jti`` (None for sessions).
     """
 
     user_id: str
@@ -26,7 +25,6 @@ class Identity:
     access_version: int
     expires_at: dt.datetime
     session_hash: str
-    session_key: str | None = field(default=None, repr=False)
     token_id: str | None = None
 
     @property

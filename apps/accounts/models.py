@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar, NoReturn
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -45,6 +46,11 @@ class User(AbstractUser):
         return salted_hmac("apps.accounts.User.session", mixed, secret=secret, algorithm="sha256").hexdigest()
 
 
+def login_name(family_id: UUID) -> str:
+    """Return what open connections of a login by tokens are known by; see ``Identity.session_hash``."""
+    return f"tokens.{family_id}"
+
+
 class TokenFamily(models.Model):
     """One login over REST: the chain of its refresh tokens, of which the last one is good, and their access tokens.
 
@@ -72,8 +78,8 @@ class TokenFamily(models.Model):
 
     @property
     def login(self) -> str:
-        """What open connections of this login are known by; see ``Identity.session_hash``."""
-        return f"tokens.{self.pk}"
+        """See ``login_name``."""
+        return login_name(self.pk)
 
 
 class AppendOnly(models.QuerySet["AuditEntry"]):

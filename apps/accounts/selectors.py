@@ -7,7 +7,7 @@ from collections.abc import Collection
 from django.contrib.sessions.models import Session
 
 from apps.accounts.identity import Identity
-from apps.accounts.models import TokenFamily, User
+from apps.accounts.models import TokenFamily, User, login_name
 from apps.core import clock
 
 
@@ -22,15 +22,15 @@ def ended_logins(identities: Collection[Identity]) -> set[str]:
 
     At most two queries, whatever their number.
     """
-    sessions = {who.session_key: who.session_hash for who in identities if who.session_key is not None}
-    families = {who.session_hash for who in identities if who.session_key is None}
-    ended: set[str] = set()
+    families = {who.session_hash for who in identities if who.token_id is not None}
+    sessions = {who.session_hash for who in identities} - families
+    alive: set[str] = set()
     if sessions:
-        alive = Session.objects.filter(session_key__in=sessions, expire_date__gt=clock.now())
-        ended |= {sessions[key] for key in sessions.keys() - set(alive.values_list("session_key", flat=True))}
+        # The table holds sessions under their hashes: see ``session_store``.
+        rows = Session.objects.filter(session_key__in=sessions, expire_date__gt=clock.now())
+        alive |= set(rows.values_list("session_key", flat=True))
     if families:
         ids = [name.removeprefix("tokens.") for name in families]
-        ended |= families - {
-            family.login for family in TokenFamily.objects.filter(pk__in=ids, ended_at=None).only("pk")
-        }
-    return ended
+        rows_of_families = TokenFamily.objects.filter(pk__in=ids, ended_at=None)
+        alive |= set(map(login_name, rows_of_families.values_list("pk", flat=True)))
+    return (sessions | families) - alive

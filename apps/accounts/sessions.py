@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib import import_module
 
 from django.conf import settings
@@ -11,13 +10,9 @@ from django.utils.crypto import constant_time_compare
 
 from apps.accounts.identity import Identity
 from apps.accounts.models import User
+from apps.accounts.session_store import session_hash as session_hash
 from apps.accounts.tokens import identity_of
 from apps.core.errors import NotAuthenticated
-
-
-def session_hash(session_key: str) -> str:
-    """Return the name of a session that may be logged and sent among processes: it does not open the session."""
-    return hashlib.sha256(f"autocode.session.{session_key}".encode()).hexdigest()[:32]
 
 
 def user_from_session(session_key: str) -> Identity:
@@ -29,6 +24,4 @@ def user_from_session(session_key: str) -> Identity:
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None or not constant_time_compare(store.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         raise NotAuthenticated
-    return identity_of(
-        user, expires_at=store.get_expiry_date(), session_hash=session_hash(session_key), session_key=session_key
-    )
+    return identity_of(user, expires_at=store.get_expiry_date(), session_hash=session_hash(session_key))

@@ -114,7 +114,6 @@ def identity_of(
     *,
     expires_at: dt.datetime,
     session_hash: str,
-    session_key: str | None = None,
     token_id: str | None = None,
 ) -> Identity:
     """Return the identity of ``user`` as proved until ``expires_at``."""
@@ -127,7 +126,6 @@ def identity_of(
         access_version=user.access_version,
         expires_at=expires_at,
         session_hash=session_hash,
-        session_key=session_key,
         token_id=token_id,
     )
 

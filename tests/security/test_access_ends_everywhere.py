@@ -107,7 +107,7 @@ DEEDS = {
 }
 """What an operator's command does, or what another server does, in one line."""
 IMPORTS = """
-from django.contrib.sessions.backends.db import SessionStore
+from apps.accounts.session_store import SessionStore
 from apps.accounts.models import User
 from apps.accounts.services import AccountService, TokenService
 from apps.core.actor import SYSTEM

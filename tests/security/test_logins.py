@@ -11,6 +11,7 @@ import jwt
 import pytest
 from django.conf import settings as present
 from django.contrib.auth.hashers import MD5PasswordHasher
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.db import connection, connections
 from django.test import Client
@@ -167,6 +168,22 @@ def test_whoever_tries_the_answer_and_the_work_are_the_same():
     assert set(work) == {2}, "one hash for each attempt, whoever it is for"
 
 
+@pytest.mark.parametrize("kind", ["agent", "system"])
+def test_whoever_is_no_person_does_not_log_in(kind):
+    a_person("robot", kind=kind)
+    assert log_in("robot").status == 401
+    page = Client()
+    assert page.post("/admin/login/", {"username": "robot", "password": "secret-pass"}).status_code == 200
+    assert page.get("/api/v1/me/").status_code == 401
+    person = a_person("ada")
+    browser = Client()
+    browser.force_login(person)
+    tokens = log_in().json
+    person.kind = kind
+    person.save()
+    assert (browser.get("/api/v1/me/").status_code, me(tokens["access"])) == (401, 401)
+
+
 def test_a_password_that_is_too_long_is_refused_before_it_is_hashed():
     a_person("ada")
     with mock.patch.object(MD5PasswordHasher, "encode", side_effect=AssertionError("hashed")):
@@ -249,6 +266,25 @@ def test_no_token_is_kept_anywhere_in_the_database():
             for token in tokens.values():
                 assert token not in rows
                 assert token.rpartition(".")[2] not in rows
+
+
+def test_no_session_can_be_taken_from_the_database():
+    a_person("ada")
+    page = Client()
+    page.post("/admin/login/", {"username": "ada", "password": "secret-pass"})
+    key = page.cookies["sessionid"].value
+    assert page.get("/api/v1/me/").status_code == 200
+    [stored] = Session.objects.values_list("session_key", flat=True)
+    assert key not in {stored, stored[: len(key)]}
+    thief = Client()
+    thief.cookies["sessionid"] = stored
+    assert thief.get("/api/v1/me/").status_code == 401
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names():
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            assert key not in repr(cursor.fetchall()), table
+    page.post("/logout/")
+    assert not Session.objects.exists()
 
 
 def test_logins_whose_last_token_is_over_are_forgotten(move_clock):

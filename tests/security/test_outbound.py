@@ -211,16 +211,6 @@ def test_no_secret_of_the_environment_is_in_the_database_or_the_settings_page(se
     assert settings.SIMPLE_JWT["SIGNING_KEY"] not in repr(shown)
 
 
-def test_an_identity_does_not_show_its_session():
-    import datetime as dt
-
-    from apps.accounts.identity import Identity
-    from apps.core.actor import ActorKind
-
-    identity = Identity("1", "ada", "Ada", ActorKind.PERSON, False, 0, dt.datetime.now(dt.UTC), "hash", "the-key")
-    assert "the-key" not in repr(identity)
-
-
 def test_what_a_desk_keeps_is_its_owners_alone(tmp_path):
     from autocode.keys import kept_secret
 

@@ -67,7 +67,7 @@ WANTED = {
     "CSRF_COOKIE_DOMAIN": None,
     "USE_X_FORWARDED_HOST": False,
     "USE_X_FORWARDED_PORT": False,
-    "SESSION_ENGINE": "django.contrib.sessions.backends.db",
+    "SESSION_ENGINE": "apps.accounts.session_store",
     "SESSION_SERIALIZER": "django.contrib.sessions.serializers.JSONSerializer",
     "WHITENOISE_ALLOW_ALL_ORIGINS": False,
     "DATA_UPLOAD_MAX_MEMORY_SIZE": 1024 * 1024,

@@ -42,6 +42,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "autocode.urls"
 ASGI_APPLICATION = "autocode.asgi.application"
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["apps.accounts.backends.PeopleBackend"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 TEMPLATES = [

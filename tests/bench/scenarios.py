@@ -22,6 +22,9 @@ WINDOW = 16
 STALL_S = 0.3
 """After so long without a delivery in a saturation run, what is on its way counts as lost and the run goes on."""
 
+KEPT = 1_100
+"""Messages after which every server has as many of them in its memory as it ever keeps (AutoCode: 1,024 open texts)."""
+
 DURABLE_WINDOW = 512
 """Durable events on their way without an acknowledgement."""
 
@@ -217,6 +220,7 @@ def _stopped_reader(arena: Arena, peer: Peer, pace: Pace) -> Metrics:
         engine = contest.engine
         contest.fill(viewers, 1)
         alone = steady(contest, contest.plan(rate, 1, size), pace, per_message=viewers)
+        engine.run(KEPT / rate, plan=contest.plan(rate, 1, size))  # what a room keeps for newcomers is not the reader's
         before = contest.memory()
         stopped = engine.open([(viewers, 0)], window=1, narrow=True)[0]
         engine.run(5, stop=lambda: stopped.phase is Phase.JOINED)

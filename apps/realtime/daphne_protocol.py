@@ -11,6 +11,8 @@ from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import reactor as _reactor
 
 from apps.realtime.daphne_pressure import HIGH_WATER, waiting_for
+from apps.realtime.direct import OPEN
+from apps.realtime.frames import text_in
 
 reactor: Any = _reactor
 logger = logging.getLogger(__name__)
@@ -74,8 +76,19 @@ class RoomProtocol(WebSocketProtocol):
                 taker.take(message["bytes"] if payload is None else payload, binary=payload is None)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take bytes. Autobahn's own method formats a debug message first, for each of them."""
-        self._dataReceived(data)
+        """Take bytes: one whole message the short way, everything else as Autobahn does."""
+        if (
+            self.taker is not None
+            and self.state == OPEN
+            and not self.data
+            and self.current_frame is None
+            and not self.inside_message
+            and self.autoPingTimeoutCall is None
+            and (text := text_in(data, self.maxMessagePayloadSize or len(data))) is not None
+        ):
+            self.onMessage(text, False)
+        else:
+            self._dataReceived(data)  # Autobahn's dataReceived formats a debug message first, for each of them
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: FBT001, N803 - Autobahn's signature
         """Pass a message on."""

@@ -98,3 +98,32 @@ class Frames(list[Frame]):
 def of_piece(guid: str, piece: Piece) -> Frame:
     """Return the frame of ``piece``, encoded."""
     return Frame(piece_frame(guid, piece), guid=guid, piece=piece)
+
+
+def text_in(data: bytes, limit: int) -> bytes | None:
+    """Return the text of a client's frame if ``data`` is just one whole text message, as nearly all that arrives is.
+
+    None for everything else, faulty or not: more or less than one frame, other opcodes, fragments, reserved bits, no
+    mask, a length that is written too long or beyond ``limit``, bytes that are no UTF-8 (RFC 6455, 5.2, 5.3, 8.1).
+    """
+    size = len(data)
+    if size < 6 or data[0] != 0x81 or data[1] < 0x80:
+        return None
+    length, head = data[1] & 0x7F, 6
+    if length == 126:
+        length, head = int.from_bytes(data[2:4], "big"), 8
+        if length < 126:
+            return None
+    elif length == 127:
+        return None
+    if length > limit or size != head + length:
+        return None
+    mask, masked = data[head - 4 : head], data[head:]
+    pattern = (mask * (length // 4 + 1))[:length]
+    text = (int.from_bytes(masked, "big") ^ int.from_bytes(pattern, "big")).to_bytes(length, "big")
+    if not text.isascii():
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return None
+    return text

@@ -114,7 +114,10 @@ async def stage(transactional_db: None, tmp_path: Path, private_redis: Redis) ->
             server = await made.start()
             made.lines.append(await stack.enter_async_context(Proxy(server.port)))
         urls = [line.url for line in made.lines]
-        made.players = [Player(f"p{n}", person, made.rooms, urls, seed) for n, person in enumerate(people)]
+        made.players = [
+            Player(f"p{n}", person, made.rooms, urls[n % SERVERS :] + urls[: n % SERVERS], seed)
+            for n, person in enumerate(people)
+        ]
         yield made
         for player in made.players:
             player.stop()

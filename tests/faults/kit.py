@@ -19,6 +19,8 @@ from tests.support.browser import Browser, Closed, Refused
 
 ANSWER_S = 3.0
 """How long a client waits for an answer before it takes the connection for lost."""
+PING_S = 1.0
+"""Between two questions whether the connection is alive; the page asks every 25 s, but the test should not wait."""
 PAUSE_S = (0.05, 0.3)
 """Between two tries to connect; a page waits longer, but the test should see many."""
 GONE = (Closed, Refused, OSError, TimeoutError, EOFError, WebSocketException)
@@ -104,12 +106,16 @@ class Proxy:
 
 
 class Player:
-    """A client that comes back whenever it is cut off, from where it stands, and notes what it was shown."""
+    """A client that comes back whenever it is cut off, from where it stands, and notes what it was shown.
+
+    It begins at the first of ``urls`` and comes back to any of them.
+    """
 
     def __init__(self, name: str, user: Any, rooms: Sequence[Project], urls: Sequence[str], seed: int) -> None:
         self.history = Client(name)
         self._user, self._rooms, self._urls = user, rooms, list(urls)
         self._random = random.Random(f"{seed}{name}")
+        self._url = self._urls[0]
         self._at: dict[str, tuple[str, int]] = {}
         self._tab: Browser | None = None
         self._there = asyncio.Event()
@@ -120,17 +126,18 @@ class Player:
         """Watch until ``stop``."""
         while not self._stopped:
             try:
-                self._tab = await Browser.open(self._user, url=self._random.choice(self._urls))
+                self._tab = await Browser.open(self._user, url=self._url)
                 self.connections += 1
                 for room in self._rooms:
                     await self._join(self._tab, room)
                 self._there.set()
-                await self._tab.closed(patience=3600)
+                await self._watch(self._tab)
             except GONE:
                 pass
             finally:
                 self._there.clear()
                 await self._end()
+            self._url = self._random.choice(self._urls)
             await asyncio.sleep(self._random.uniform(*PAUSE_S))
 
     async def _join(self, tab: Browser, room: Project) -> None:
@@ -140,6 +147,14 @@ class Player:
         reply = await asyncio.wait_for(tab.command("join_project", data, room), ANSWER_S)
         if reply["type"] != "project_joined":
             raise Closed(0)  # not just now: begin again
+
+    async def _watch(self, tab: Browser) -> None:
+        """Return when the connection ends, or raise when it is silent: like the page, a watcher asks for life."""
+        while tab.code is None:
+            with contextlib.suppress(TimeoutError):
+                await tab.closed(patience=PING_S)
+                return
+            await asyncio.wait_for(tab.command("ping"), ANSWER_S)
 
     async def _end(self) -> None:
         """Note what this connection showed, in its order, and leave it."""

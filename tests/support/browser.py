@@ -285,7 +285,7 @@ class Browser:
     async def closed(self, *, patience: float = PATIENCE) -> int:
         """Return the code with which the server closes."""
         async with asyncio.timeout(patience):
-            await self._reader
+            await asyncio.shield(self._reader)
         assert self.code is not None
         return self.code
 

@@ -19,6 +19,7 @@ from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
 from tests.faults.checker import History, Violation, judge
 from tests.faults.kit import Player, Proxy, stored
+from tests.faults.scene import Scene, a_scene
 from tests.realtime.serving import Serving
 from tests.serve.conftest import PLENTY
 from tests.support.factories import a_person, a_project
@@ -157,3 +158,10 @@ async def survives(stage: Stage) -> Callable[..., Any]:
         return history
 
     return run
+
+
+@pytest.fixture
+async def scene(transactional_db: None, tmp_path: Path, redis_url: str) -> AsyncIterator[Scene]:
+    """The link's scene: rooms, people, a scripted agents-server; ``await scene.begin()`` starts a server."""
+    async with a_scene(tmp_path, redis_url) as made:
+        yield made

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.views.decorators.csrf import csrf_exempt
@@ -21,7 +20,7 @@ from apps.accounts.sessions import user_from_session
 from apps.accounts.tokens import user_from_token
 from apps.core.correlation import current_correlation_id
 from apps.core.errors import AutoCodeError, Forbidden, Internal, InvalidField, NotAuthenticated, Unavailable
-from apps.projects.aio import in_thread
+from apps.projects.aio import in_thread, log_failure, not_now
 from apps.realtime.frames import Frame, Frames
 from apps.realtime.protocol import encode, error_data
 from apps.realtime.viewers import Viewer
@@ -45,11 +44,10 @@ def api(method: str) -> Callable[[View], Route]:
                 return await view(request, *args, **kwargs)
             except AutoCodeError as error:
                 return error_response(error)
-            except DatabaseError as error:
-                logger.warning("the database does not answer: %s", error)
-                return error_response(Unavailable(retry_after_ms=1_000))
-            except Exception:
-                logger.exception("a view of the rooms failed")
+            except Exception as error:  # noqa: BLE001 - every failure is answered
+                log_failure(logger, error, "a view of the rooms failed")
+                if not_now(error):
+                    return error_response(Unavailable(retry_after_ms=1_000))
                 return error_response(Internal(details={"correlationId": current_correlation_id()}))
 
         return csrf_exempt(wrapped)

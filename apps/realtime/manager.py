@@ -15,7 +15,7 @@ from apps.accounts.identity import Identity
 from apps.core import clock
 from apps.core.errors import Unavailable
 from apps.core.ids import new_id
-from apps.projects.aio import in_thread
+from apps.projects.aio import in_thread, log_failure
 from apps.projects.selectors.access import Access
 from apps.projects.selectors.events import positions
 from apps.projects.signals import room_opened
@@ -101,8 +101,8 @@ class WebSocketManager:
                 outcome = work()
                 if asyncio.iscoroutine(outcome):
                     await outcome
-            except Exception:
-                logger.exception("%s failed", getattr(work, "__name__", work))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next time comes
+                log_failure(logger, error, "%s failed", getattr(work, "__name__", work))
 
     # --- connections --------------------------------------------------------------------------------------------
 
@@ -217,8 +217,8 @@ class WebSocketManager:
                 continue
             room.notice(position)
             if position.access_version != room.access_version:
-                room.access_version = position.access_version
                 await self.rights.check_room(room)
+                room.access_version = position.access_version  # afterwards: a check that failed is made again
             if not room.subscribed:
                 await self.ear.join(room)
 

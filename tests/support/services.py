@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 
 class MissingError(Exception):
@@ -54,9 +54,10 @@ class Service:
     user: str | None = None
     stop_signal = signal.SIGTERM
 
-    def __init__(self) -> None:
+    def __init__(self, within: Path | None = None) -> None:
+        """Take the directory (of the system's temporary one unless given) in which the server gets its own."""
         self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix=f"autocode-{type(self).__name__.lower()}-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"autocode-{type(self).__name__.lower()}-", dir=within))
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
@@ -142,15 +143,26 @@ class Postgres(Service):
 
     stop_signal = signal.SIGINT  # "fast": cuts sessions instead of waiting for them
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, within: Path | None = None, *, copy_of: Path | None = None, **options: Any) -> None:
+        """Begin empty, or with a ``copy_of`` another one's data; ``options`` are for ``postgresql.conf``."""
+        super().__init__(within)
         self.programs = self._programs()
+        self._copy_of, self.options = copy_of, options
         self.data = self.directory / "data"
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/autocode"
         if os.geteuid() == 0:
             self.user = "postgres"  # it refuses to run as root
-            account = pwd.getpwnam(self.user)
-            os.chown(self.directory, account.pw_uid, account.pw_gid)
+            self._own(self.directory)
+
+    def _own(self, directory: Path) -> None:
+        """Give the directory, with all that is in it, to the server's user."""
+        account = pwd.getpwnam(self.user or "")
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, account.pw_uid, account.pw_gid)
+
+    def crash(self) -> None:
+        """End it as "immediate" does: no goodbye, no checkpoint; the next start recovers from the log."""
+        self._end(signal.SIGQUIT)
 
     @staticmethod
     def _programs() -> Path:
@@ -167,6 +179,11 @@ class Postgres(Service):
         if self.data.exists():
             (self.data / "postmaster.pid").unlink(missing_ok=True)  # left by kill()
             return
+        if self._copy_of is not None:
+            shutil.copytree(self._copy_of, self.data, symlinks=True)
+            if self.user is not None:
+                self._own(self.data)
+            return
         self._run("initdb", "--pgdata", str(self.data), "--username=postgres", "--auth=trust", "--no-sync",
                   "--encoding=UTF8", "--locale=C.UTF-8")  # fmt: skip
 
@@ -180,7 +197,7 @@ class Postgres(Service):
             "full_page_writes": "off",
             "max_connections": 200,
             "shared_buffers": "64MB",
-        }
+        } | self.options
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return [str(self.programs / "postgres"), "-D", str(self.data), *settings]
 

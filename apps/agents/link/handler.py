@@ -28,7 +28,7 @@ from apps.agents.services import lease as leases
 from apps.agents.services import link_status, outbox, upkeep
 from apps.agents.services.lease import Lease, LeaseLost
 from apps.core.ids import new_id
-from apps.projects.aio import afterwards
+from apps.projects.aio import afterwards, log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +81,8 @@ class AgentCommunicationHandler:
                     pause.reset()
                 except LeaseLost:
                     logger.warning("another process holds the agents link now")
-                except Exception:
-                    logger.exception("the agents link starts again")
+                except Exception as error:  # noqa: BLE001 - whatever it is, the link goes on
+                    log_failure(logger, error, "the agents link starts again")
                     await _sleep(stop, pause.next())
                 self.state = "down"
                 await _sleep(stop, self._options.standby_poll)
@@ -135,8 +135,8 @@ class AgentCommunicationHandler:
         while True:
             try:
                 await finish(function)
-            except Exception:
-                logger.exception("%s failed", getattr(function, "__qualname__", function))
+            except Exception as error:  # noqa: BLE001 - the next time comes
+                log_failure(logger, error, "%s failed", getattr(function, "__qualname__", function))
             await asyncio.sleep(seconds)
 
     # --- the socket ---------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -18,6 +17,7 @@ from rest_framework.views import set_rollback
 from apps.accounts.audit import refused
 from apps.core import errors
 from apps.core.errors import AutoCodeError
+from apps.projects.aio import not_now
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,8 @@ def as_error(raised: Exception) -> tuple[AutoCodeError, int]:
         return errors.Forbidden(), 403
     if isinstance(raised, exceptions.APIException):
         return _from_framework(raised), raised.status_code
-    if isinstance(raised, DatabaseError):
-        logger.error("the database failed", exc_info=raised)
+    if not_now(raised):
+        logger.warning("the database does not answer: %s", raised)
         return errors.Unavailable(retry_after_ms=2_000), 503
     return errors.Internal(), 500
 

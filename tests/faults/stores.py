@@ -1,0 +1,42 @@
+"""The stage on a database of its own, so that breaking it harms no other test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.faults.conftest import Stage, staged
+from tests.support import databases
+from tests.support.services import Postgres, Redis
+
+DURABLE = {"synchronous_commit": "on", "full_page_writes": "on"}
+"""What was acknowledged is in the log's file when the server dies; the machine itself does not."""
+
+
+def migrated(directory: Path) -> Path:
+    """Make a cluster whose database has all tables; return its data in ``directory``, to be copied."""
+    with Postgres() as postgres:
+        with databases.used(databases.at(postgres)):
+            databases.migrate()
+        postgres.stop()
+        return Path(shutil.move(postgres.data, directory / "data"))
+
+
+@contextmanager
+def session(postgres: Postgres) -> Iterator[psycopg.Connection[Any]]:
+    """Give another session at the database, outside of all transactions."""
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def on_postgres(directory: Path, redis: Redis, postgres: Postgres, **variables: Any) -> AsyncIterator[Stage]:
+    """Give the stage on this PostgreSQL."""
+    with databases.used(databases.at(postgres)):
+        async with staged(directory, redis, **variables) as stage:
+            yield stage

@@ -1,0 +1,112 @@
+"""PostgreSQL breaks while people watch and write: refusals are quick and clear, and afterwards everything goes on.
+
+Each stage has a cluster of its own. A failure names its seed, as in ``test_matrix.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import Stage, survive
+from tests.faults.stores import DURABLE, migrated, on_postgres, session
+from tests.support.browser import token_of
+from tests.support.services import Postgres, Redis
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+
+Fault = Callable[[Stage, Postgres], Any]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Path:
+    """The data of a cluster whose database has all tables."""
+    with django_db_blocker.unblock():
+        return migrated(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture
+def play(transactional_db: None, tmp_path: Path, private_redis: Redis, cluster: Path) -> Callable[..., Any]:
+    """``async with play(setting=value) as (stage, postgres)``: the stage on a PostgreSQL of its own."""
+
+    @asynccontextmanager
+    async def play(*, servers: int = 3, **options: Any) -> AsyncIterator[tuple[Stage, Postgres]]:
+        with Postgres(copy_of=cluster, **DURABLE | options) as postgres:
+            async with on_postgres(tmp_path, private_redis, postgres, servers=servers) as stage:
+                yield stage, postgres
+
+    return play
+
+
+def ask(stage: Stage, path: str, *, body: bytes | None = None) -> tuple[int, str]:
+    """Ask the first server over HTTP, as its owner; return the status and ``Retry-After``."""
+    headers = {"Authorization": f"Bearer {token_of(stage.players[0].user)}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{stage.servers[0].port}{path}", data=body, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, ""
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers.get("Retry-After", "")
+
+
+async def it_crashes(stage: Stage, postgres: Postgres) -> None:
+    """F14: as with ``pg_ctl -m immediate restart``, and away for some seconds in between."""
+    await asyncio.to_thread(postgres.crash)
+    await stage.refused()
+    project = f"/api/v1/projects/{stage.rooms[0].guid}/"
+    assert await asyncio.to_thread(ask, stage, "/readyz") == (503, "")
+    for path, body in (("tasks/", None), ("tasks/", b'{"title": "x"}'), ("events/", None)):
+        status, retry_after = await asyncio.to_thread(ask, stage, project + path, body=body)
+        assert (status, retry_after.isdigit()) == (503, True), path
+    await asyncio.sleep(2.0)
+    await asyncio.to_thread(postgres.start)
+
+
+async def it_is_restarted(stage: Stage, postgres: Postgres) -> None:
+    """F14: as an operator does it, again and again; for a moment it answers "the system is starting up"."""
+    for _ in range(3):
+        await asyncio.to_thread(postgres.stop)
+        await asyncio.to_thread(postgres.start)
+        await asyncio.sleep(0.5)
+
+
+async def its_sessions_are_ended(stage: Stage, postgres: Postgres) -> None:
+    """F14: all of them, in the middle of whatever they do, several times."""
+    with session(postgres) as db:
+        for _ in range(8):
+            await asyncio.sleep(0.3)
+            db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+
+async def it_is_read_only(stage: Stage, postgres: Postgres) -> None:
+    """F14: as a standby is before it is promoted."""
+    with session(postgres) as db:
+        for word, refusals in (("on", 3), ("off", 0)):
+            db.execute(f"ALTER SYSTEM SET default_transaction_read_only = {word}")
+            db.execute("SELECT pg_reload_conf()")
+            await stage.refused(refusals)
+
+
+FAULTS: list[Fault] = [it_crashes, it_is_restarted, its_sessions_are_ended, it_is_read_only]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+async def test_writes_are_refused_for_the_moment_and_nobody_is_cut_off(fault: Fault, play: Callable[..., Any]) -> None:
+    async with play() as (stage, postgres):
+
+        async def broken(stage: Stage) -> None:
+            await stage.all_there()
+            await asyncio.sleep(0.3)
+            await fault(stage, postgres)
+
+        await survive(stage, broken)
+        assert stage.refusals  # it did happen
+        assert {refusal.code for refusal in stage.refusals} == {"unavailable"}
+        assert [player.connections for player in stage.players] == [1] * len(stage.players)

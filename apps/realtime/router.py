@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import re
@@ -12,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 
 from apps.accounts.audit import refused
 from apps.core import clock
+from apps.core.cancelling import asked_to_end
 from apps.core.correlation import correlated, current_correlation_id
 from apps.core.errors import (
     AutoCodeError,
@@ -76,6 +78,12 @@ class MessageRouter:
             except (OperationalError, InterfaceError) as error:
                 outcome = Unavailable.code
                 logger.warning("the database does not answer: %s", error)
+                raise Unavailable(retry_after_ms=1_000) from error
+            except asyncio.CancelledError as error:
+                if asked_to_end():
+                    raise
+                outcome = Unavailable.code
+                logger.warning("what command %s waited for was cancelled", label)
                 raise Unavailable(retry_after_ms=1_000) from error
             except (Exception, DatabaseError) as error:
                 outcome = Internal.code

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from apps.core.errors import AutoCodeError, Conflict, Forbidden, InvalidField, NotFound, NotJoined, Unavailable
@@ -23,6 +26,8 @@ from apps.realtime.viewers import Viewer
 
 if TYPE_CHECKING:
     from apps.realtime.service import WebSocketService
+
+logger = logging.getLogger(__name__)
 
 DRAIN_PATIENCE: Final = 30.0  # seconds that a join waits for a slow reader to take what came before
 
@@ -58,8 +63,9 @@ class SocketRooms:
         async with self._manager.visit(access) as room:
             viewer = self._place(room, access)
             viewer.joined, viewer.topics = True, wanted
-            plan = await self._manager.recoveries[guid].plan(access, last_seq, epoch)
-            await self._enter(room, viewer, plan, context.envelope.id)
+            with self._looking_on(room, viewer):
+                plan = await self._manager.recoveries[guid].plan(access, last_seq, epoch)
+                await self._enter(room, viewer, plan, context.envelope.id)
         if mark != self._manager.rights.mark or access.position.access_version != room.access_version:
             # Something changed while we were reading; the answer may be outdated already.
             await self._manager.rights.check_room(room, viewer.user_id)
@@ -133,7 +139,7 @@ class SocketRooms:
 
     async def _resync(self, room: Room, viewer: Viewer, access: Access, after_seq: int, reply_to: str | None) -> None:
         room.detach(viewer)
-        try:
+        with self._looking_on(room, viewer):
             recovery = self._manager.recoveries[room.guid]
             plan = await recovery.plan(access, after_seq, room.epoch)
             if not plan.recovered:
@@ -143,9 +149,20 @@ class SocketRooms:
             await recovery.complete(plan)
             room.attach(viewer, plan.upto)
             self._service.outlet.put_exempt(plan.frames)
-        except AutoCodeError:
-            if room.guid in self.places:
-                room.attach(viewer, viewer.seq)
+
+    @contextmanager
+    def _looking_on(self, room: Room, viewer: Viewer) -> Iterator[None]:
+        """Whatever fails in the block, a detached viewer that had looked on before misses nothing by it."""
+        try:
+            yield
+        except Exception:
+            if self.places.get(room.guid) == (room, viewer):
+                missed = room.frames_after(viewer.seq)
+                if missed is None:
+                    self._service.close(CloseCode.POSITION_LOST)
+                else:
+                    room.attach(viewer, room.cursor.seq)
+                    self._service.outlet.put_exempt(missed)
             raise
 
     async def rejoin(self, viewer: Viewer, guid: str, reason: str) -> None:
@@ -165,7 +182,8 @@ class SocketRooms:
                 await self._enter(room, viewer, plan, None)
         except (NotFound, Forbidden) as error:
             self.lost(viewer, error)
-        except (AutoCodeError, KeyError):
+        except Exception as error:  # noqa: BLE001 - a viewer that stays behind would not even know it
+            logger.warning("a room cannot be shown anew (%s)", type(error).__name__)
             self._service.close(CloseCode.POSITION_LOST)
 
     def leave(self, context: Context) -> None:

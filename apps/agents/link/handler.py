@@ -27,6 +27,7 @@ from apps.agents.link.views import LinkViews
 from apps.agents.services import lease as leases
 from apps.agents.services import link_status, outbox, upkeep
 from apps.agents.services.lease import Lease, LeaseLost
+from apps.core.cancelling import asked_to_end
 from apps.core.ids import new_id
 from apps.projects.aio import afterwards, log_failure
 
@@ -81,7 +82,9 @@ class AgentCommunicationHandler:
                     pause.reset()
                 except LeaseLost:
                     logger.warning("another process holds the agents link now")
-                except Exception as error:  # noqa: BLE001 - whatever it is, the link goes on
+                except (Exception, asyncio.CancelledError) as error:
+                    if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                        raise
                     log_failure(logger, error, "the agents link starts again")
                     await _sleep(stop, pause.next())
                 self.state = "down"
@@ -161,7 +164,9 @@ class AgentCommunicationHandler:
                 error = _why(closed)
             except (OSError, WebSocketException, TimeoutError) as failed:
                 error = str(failed)[:300] or type(failed).__name__
-            except Exception as failed:  # whatever it is, the link goes on
+            except (Exception, asyncio.CancelledError) as failed:  # whatever it is, the link goes on
+                if isinstance(failed, asyncio.CancelledError) and asked_to_end():
+                    raise
                 logger.exception("the session with the agents-server failed")
                 error = type(failed).__name__
             if session is not None and self.state == "connected":

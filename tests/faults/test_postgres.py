@@ -6,6 +6,7 @@ Each stage has a cluster of its own. A failure names its seed, as in ``test_matr
 from __future__ import annotations
 
 import asyncio
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Stage, survive
+from tests.faults.conftest import WRITERS, Stage, survive
 from tests.faults.stores import DURABLE, migrated, on_postgres, session
 from tests.support.browser import token_of
 from tests.support.services import Postgres, Redis
@@ -109,4 +110,30 @@ async def test_writes_are_refused_for_the_moment_and_nobody_is_cut_off(fault: Fa
         await survive(stage, broken)
         assert stage.refusals  # it did happen
         assert {refusal.code for refusal in stage.refusals} == {"unavailable"}
+        assert [player.connections for player in stage.players] == [1] * len(stage.players)
+
+
+async def test_a_locked_project_makes_nobody_wait_but_its_own_people(play: Callable[..., Any]) -> None:
+    """F15: another session holds a project's row, and more people write to it than the server has threads."""
+    times: list[float] = []
+
+    async def fault(stage: Stage) -> None:
+        await stage.all_there()
+        (locked, free), (*many, one) = stage.rooms, stage.players[WRITERS:]
+        with session(postgres) as db, db.transaction():
+            db.execute("SELECT 1 FROM projects_project WHERE guid = %s FOR UPDATE", [locked.guid])
+            held = [asyncio.create_task(player.write(locked, f"held-{player.history.name}")) for player in many]
+            until = time.monotonic() + 4.5  # more than twice the time that a command waits for a lock
+            while time.monotonic() < until:
+                began = time.monotonic()
+                await one.write(free, f"free-{len(times)}")
+                times.append(time.monotonic() - began)
+                await asyncio.sleep(0.05)
+        await asyncio.gather(*held)
+
+    async with play(servers=1) as (stage, postgres):
+        await survive(stage, fault)
+        assert max(times) < 1.0
+        assert {refusal.code for refusal in stage.refusals} == {"unavailable"}
+        assert {refusal.project for refusal in stage.refusals} == {str(stage.rooms[0].guid)}
         assert [player.connections for player in stage.players] == [1] * len(stage.players)

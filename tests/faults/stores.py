@@ -14,7 +14,7 @@ from tests.faults.conftest import Stage, staged
 from tests.support import databases
 from tests.support.services import Postgres, Redis
 
-DURABLE = {"synchronous_commit": "on", "full_page_writes": "on"}
+DURABLE: dict[str, Any] = {"synchronous_commit": "on", "full_page_writes": "on"}
 """What was acknowledged is in the log's file when the server dies; the machine itself does not."""
 
 

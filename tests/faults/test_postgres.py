@@ -6,19 +6,30 @@ Each stage has a cluster of its own. A failure names its seed, as in ``test_matr
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apps.accounts.models import User
+from apps.projects.aio import in_thread
+from apps.projects.models import Project
+from apps.projects.services.commands import once
+from apps.projects.services.log import open_log
+from apps.projects.services.tasks import TaskService
 from tests.faults.conftest import WRITERS, Stage, survive
+from tests.faults.kit import stored
 from tests.faults.stores import DURABLE, migrated, on_postgres, session
 from tests.support.browser import token_of
+from tests.support.databases import at, used
+from tests.support.factories import a_person, a_project
 from tests.support.services import Postgres, Redis
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
@@ -137,3 +148,43 @@ async def test_a_locked_project_makes_nobody_wait_but_its_own_people(play: Calla
         assert {refusal.code for refusal in stage.refusals} == {"unavailable"}
         assert {refusal.project for refusal in stage.refusals} == {str(stage.rooms[0].guid)}
         assert [player.connections for player in stage.players] == [1] * len(stage.players)
+
+
+async def test_of_two_that_block_each_other_both_get_through(transactional_db: None, cluster: Path) -> None:
+    """F17: two commands that take two rows in opposite orders; the one that PostgreSQL undoes is begun again."""
+    both, tries = threading.Barrier(2, timeout=10), Counter[str]()
+
+    def command(person: User, project: Project, name: str, *, project_first: bool) -> tuple[dict[str, Any], bool]:
+        def work() -> dict[str, Any]:
+            tries[name] += 1
+
+            def create() -> int:
+                return TaskService(person.actor).create(guid=project.guid, title=name).seq
+
+            def other_row() -> None:
+                User.objects.select_for_update().get(pk=person.pk)
+
+            with open_log(project.guid, person.actor) if project_first else nullcontext():
+                if not project_first:
+                    other_row()
+                if tries[name] == 1:
+                    both.wait()
+                if project_first:
+                    other_row()
+                return {"seq": create()}
+
+        return once(person.actor, name, "create_task", {"title": name}, work)
+
+    with Postgres(copy_of=cluster, deadlock_timeout="20ms", **DURABLE) as postgres, used(at(postgres)):
+        ada = await in_thread(a_person, "ada")
+        project = await in_thread(a_project, ada)
+        answers = await asyncio.gather(
+            in_thread(command, ada, project, "one", project_first=True),
+            in_thread(command, ada, project, "two", project_first=False),
+        )
+        assert sorted(tries.values()) == [1, 2]  # it did happen
+        assert [repeated for _, repeated in answers] == [False, False]
+        log = await in_thread(stored, [project])
+        assert {one.key: one.seq for one in log if one.key} == {
+            name: answer["seq"] for name, (answer, _) in zip(("one", "two"), answers, strict=True)
+        }

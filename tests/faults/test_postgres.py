@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
@@ -26,8 +24,7 @@ from apps.projects.services.log import open_log
 from apps.projects.services.tasks import TaskService
 from tests.faults.conftest import WRITERS, Stage, survive
 from tests.faults.kit import stored
-from tests.faults.stores import DURABLE, migrated, on_postgres, session
-from tests.support.browser import token_of
+from tests.faults.stores import DURABLE, ask, on_postgres, session
 from tests.support.databases import at, used
 from tests.support.factories import a_person, a_project
 from tests.support.services import Postgres, Redis
@@ -35,13 +32,6 @@ from tests.support.services import Postgres, Redis
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 Fault = Callable[[Stage, Postgres], Any]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Path:
-    """The data of a cluster whose database has all tables."""
-    with django_db_blocker.unblock():
-        return migrated(tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture
@@ -55,17 +45,6 @@ def play(transactional_db: None, tmp_path: Path, private_redis: Redis, cluster: 
                 yield stage, postgres
 
     return play
-
-
-def ask(stage: Stage, path: str, *, body: bytes | None = None) -> tuple[int, str]:
-    """Ask the first server over HTTP, as its owner; return the status and ``Retry-After``."""
-    headers = {"Authorization": f"Bearer {token_of(stage.players[0].user)}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{stage.servers[0].port}{path}", data=body, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, ""
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers.get("Retry-After", "")
 
 
 async def it_crashes(stage: Stage, postgres: Postgres) -> None:

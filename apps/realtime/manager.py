@@ -31,6 +31,7 @@ from apps.realtime.router import MessageRouter
 from apps.realtime.stats import figures
 from apps.realtime.stores import presence_store, user_rate
 from apps.realtime.tracker import PresenceTracker
+from apps.realtime.turns import Turns
 
 if TYPE_CHECKING:
     from apps.realtime.http import Listener
@@ -59,6 +60,7 @@ class WebSocketManager:
         self.presence = PresenceTracker(presence_store(settings))
         self.rights = Rights(self)
         self.reads = Reads()
+        self.turns = Turns()
         self.ear = Ear(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: dict[str, asyncio.Future[Room]] = {}

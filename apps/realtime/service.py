@@ -325,6 +325,7 @@ class WebSocketService:
             envelope=envelope,
             command_id=envelope.id or new_id(),
             identity=self.identity,
+            turns=self.manager.turns,
             service=self,
             room=place[0] if place else None,
             viewer=place[1] if place else None,

@@ -195,7 +195,7 @@ async def commands(request: HttpRequest, guid: UUID) -> HttpResponse:
     envelope = _addressed(envelope, str(guid), request.headers.get("Idempotency-Key"))
     if not manager.router.row(envelope.type).over_http:
         raise UnknownType("This is for sockets only.", field="type")
-    context = Context(envelope=envelope, command_id=envelope.id or new_id(), identity=identity)
+    context = Context(envelope=envelope, command_id=envelope.id or new_id(), identity=identity, turns=manager.turns)
     try:
         row, data = await manager.router.carry_out(context)
     except AutoCodeError as error:

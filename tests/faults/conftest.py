@@ -152,6 +152,24 @@ async def staged(directory: Path, redis: Redis, *, servers: int = SERVERS, **var
             player.stop()
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Path:
+    """The data of a PostgreSQL whose database has all tables, to be copied."""
+    from tests.faults.stores import migrated
+
+    with django_db_blocker.unblock():
+        return migrated(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Path:
+    """A SQLite file with all tables, to be copied."""
+    from tests.faults.stores import migrated_file
+
+    with django_db_blocker.unblock():
+        return migrated_file(tmp_path_factory.mktemp("sqlite"))
+
+
 @pytest.fixture
 async def survives(stage: Stage) -> Callable[..., Any]:
     """``await survives(fault)``: let everybody play, break things, and judge what happened."""

@@ -6,30 +6,32 @@ Each stage has a cluster of its own. A failure names its seed, as in ``test_matr
 from __future__ import annotations
 
 import asyncio
-import urllib.error
-import urllib.request
+import threading
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Stage, survive
-from tests.faults.stores import DURABLE, migrated, on_postgres, session
-from tests.support.browser import token_of
+from apps.accounts.models import User
+from apps.projects.aio import in_thread
+from apps.projects.models import Project
+from apps.projects.services.commands import once
+from apps.projects.services.log import open_log
+from apps.projects.services.tasks import TaskService
+from tests.faults.conftest import WRITERS, Stage, survive
+from tests.faults.kit import stored
+from tests.faults.stores import DURABLE, ask, on_postgres, session
+from tests.support.databases import at, used
+from tests.support.factories import a_person, a_project
 from tests.support.services import Postgres, Redis
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 Fault = Callable[[Stage, Postgres], Any]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Path:
-    """The data of a cluster whose database has all tables."""
-    with django_db_blocker.unblock():
-        return migrated(tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture
@@ -43,17 +45,6 @@ def play(transactional_db: None, tmp_path: Path, private_redis: Redis, cluster: 
                 yield stage, postgres
 
     return play
-
-
-def ask(stage: Stage, path: str, *, body: bytes | None = None) -> tuple[int, str]:
-    """Ask the first server over HTTP, as its owner; return the status and ``Retry-After``."""
-    headers = {"Authorization": f"Bearer {token_of(stage.players[0].user)}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{stage.servers[0].port}{path}", data=body, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return answer.status, ""
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers.get("Retry-After", "")
 
 
 async def it_crashes(stage: Stage, postgres: Postgres) -> None:
@@ -110,3 +101,69 @@ async def test_writes_are_refused_for_the_moment_and_nobody_is_cut_off(fault: Fa
         assert stage.refusals  # it did happen
         assert {refusal.code for refusal in stage.refusals} == {"unavailable"}
         assert [player.connections for player in stage.players] == [1] * len(stage.players)
+
+
+async def test_a_locked_project_makes_nobody_wait_but_its_own_people(play: Callable[..., Any]) -> None:
+    """F15: another session holds a project's row, and more people write to it than the server has threads."""
+    times: list[float] = []
+
+    async def fault(stage: Stage) -> None:
+        await stage.all_there()
+        (locked, free), (*many, one) = stage.rooms, stage.players[WRITERS:]
+        with session(postgres) as db, db.transaction():
+            db.execute("SELECT 1 FROM projects_project WHERE guid = %s FOR UPDATE", [locked.guid])
+            held = [asyncio.create_task(player.write(locked, f"held-{player.history.name}")) for player in many]
+            until = time.monotonic() + 4.5  # more than twice the time that a command waits for a lock
+            while time.monotonic() < until:
+                began = time.monotonic()
+                await one.write(free, f"free-{len(times)}")
+                times.append(time.monotonic() - began)
+                await asyncio.sleep(0.05)
+        await asyncio.gather(*held)
+
+    async with play(servers=1) as (stage, postgres):
+        await survive(stage, fault)
+        assert max(times) < 1.0
+        assert {refusal.code for refusal in stage.refusals} == {"unavailable"}
+        assert {refusal.project for refusal in stage.refusals} == {str(stage.rooms[0].guid)}
+        assert [player.connections for player in stage.players] == [1] * len(stage.players)
+
+
+async def test_of_two_that_block_each_other_both_get_through(transactional_db: None, cluster: Path) -> None:
+    """F17: two commands that take two rows in opposite orders; the one that PostgreSQL undoes is begun again."""
+    both, tries = threading.Barrier(2, timeout=10), Counter[str]()
+
+    def command(person: User, project: Project, name: str, *, project_first: bool) -> tuple[dict[str, Any], bool]:
+        def work() -> dict[str, Any]:
+            tries[name] += 1
+
+            def create() -> int:
+                return TaskService(person.actor).create(guid=project.guid, title=name).seq
+
+            def other_row() -> None:
+                User.objects.select_for_update().get(pk=person.pk)
+
+            with open_log(project.guid, person.actor) if project_first else nullcontext():
+                if not project_first:
+                    other_row()
+                if tries[name] == 1:
+                    both.wait()
+                if project_first:
+                    other_row()
+                return {"seq": create()}
+
+        return once(person.actor, name, "create_task", {"title": name}, work)
+
+    with Postgres(copy_of=cluster, deadlock_timeout="20ms", **DURABLE) as postgres, used(at(postgres)):
+        ada = await in_thread(a_person, "ada")
+        project = await in_thread(a_project, ada)
+        answers = await asyncio.gather(
+            in_thread(command, ada, project, "one", project_first=True),
+            in_thread(command, ada, project, "two", project_first=False),
+        )
+        assert sorted(tries.values()) == [1, 2]  # it did happen
+        assert [repeated for _, repeated in answers] == [False, False]
+        log = await in_thread(stored, [project])
+        assert {one.key: one.seq for one in log if one.key} == {
+            name: answer["seq"] for name, (answer, _) in zip(("one", "two"), answers, strict=True)
+        }

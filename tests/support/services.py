@@ -58,6 +58,7 @@ class Service:
         """Take the directory (of the system's temporary one unless given) in which the server gets its own."""
         self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix=f"autocode-{type(self).__name__.lower()}-", dir=within))
+        self.log = self.directory / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
@@ -73,8 +74,7 @@ class Service:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         self.prepare()
-        log = self.directory / "server.log"
-        with log.open("ab") as output:
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
@@ -84,7 +84,7 @@ class Service:
                 cwd=self.directory,
                 start_new_session=True,  # Ctrl-C is for the tests, not for their servers
             )
-        wait_for_port(self.port, process=self.process, log=log)
+        wait_for_port(self.port, process=self.process, log=self.log)
         self.ready()
 
     def stop(self) -> None:
@@ -143,11 +143,17 @@ class Postgres(Service):
 
     stop_signal = signal.SIGINT  # "fast": cuts sessions instead of waiting for them
 
-    def __init__(self, within: Path | None = None, *, copy_of: Path | None = None, **options: Any) -> None:
-        """Begin empty, or with a ``copy_of`` another one's data; ``options`` are for ``postgresql.conf``."""
+    def __init__(
+        self, within: Path | None = None, *, copy_of: Path | None = None, wal: Path | None = None, **options: Any
+    ) -> None:
+        """Begin empty, or with a ``copy_of`` another one's data; ``options`` are for ``postgresql.conf``.
+
+        ``wal`` is where the log of writes goes if not to the data. Its segments are small, so that a full disk is
+        noticed soon.
+        """
         super().__init__(within)
         self.programs = self._programs()
-        self._copy_of, self.options = copy_of, options
+        self._copy_of, self._wal, self.options = copy_of, wal, options
         self.data = self.directory / "data"
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/autocode"
         if os.geteuid() == 0:
@@ -181,11 +187,15 @@ class Postgres(Service):
             return
         if self._copy_of is not None:
             shutil.copytree(self._copy_of, self.data, symlinks=True)
+            if self._wal is not None:
+                shutil.move(self.data / "pg_wal", self._wal)
+                (self.data / "pg_wal").symlink_to(self._wal)
             if self.user is not None:
                 self._own(self.data)
+                self._own(self._wal or self.data)
             return
         self._run("initdb", "--pgdata", str(self.data), "--username=postgres", "--auth=trust", "--no-sync",
-                  "--encoding=UTF8", "--locale=C.UTF-8")  # fmt: skip
+                  "--encoding=UTF8", "--locale=C.UTF-8", "--wal-segsize=1")  # fmt: skip
 
     def command(self) -> list[str]:
         options = {

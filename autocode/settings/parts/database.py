@@ -36,7 +36,8 @@ def postgresql(parsed: dict[str, Any], *, threads: int) -> dict[str, Any]:
     """
     limits = {
         "statement_timeout": 15_000,  # ms; upkeep that needs longer sets its own
-        "lock_timeout": 2_000,  # ms: who waits for a project's row hears soon that it is taken
+        # ms. Who waits for a project's row waits for two locks, its place in the queue and the row: 2 s at most.
+        "lock_timeout": 1_000,
         "idle_in_transaction_session_timeout": 15_000,  # ms
     }
     return parsed | {

@@ -73,7 +73,8 @@ CASES = [
     post("R2", "a method in a header", PROJECTS, b'{"name":"P"}', 201, X_HTTP_Method_Override="DELETE"),
     *(Case("R2", f"an unknown path, {method}", method, target, 404, "not_found")
       for method in ("GET", "POST", "DELETE", "OPTIONS")
-      for target in ("/api/nothing/", V1, "/api/v2/me/", "/api/", "/api/%0a", "/api/v1/me/more/", "/api/v1/projects/x/events/",
+      for target in ("/api/nothing/", V1, "/api/v2/me/", "/api/", "/api/%0a", "/api/v1/me/more/",
+                     "/api/v1/projects/x/events/",
                      "/api/v1/me", "/api/v1/projects", "/api/v1/%00/", "/api/v1/%ff/", "/api/v1/me/%00",
                      "/api/v1/../me/", "/api/v1//me/", "/api/schema")),
     *(Case("R4", f"Accept {accept}", "GET", target, 406, "invalid_message", None, {"Accept": accept})

@@ -116,11 +116,14 @@ def _csrf(request: HttpRequest) -> str:
 
 
 def number(request: HttpRequest, name: str, *, least: int, most: int) -> int | None:
-    """Return a whole number of the query, at most ``most``; None when it is absent. Raises ``InvalidField``."""
+    """Return a whole number of the query, ``most`` if it is more; None when it is absent.
+
+    Raises ``InvalidField``, also beyond 53 bits.
+    """
     text = request.GET.get(name)
     if text is None or text == "":
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 17 or int(text) < least:
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or not least <= int(text) < 2**53:
         raise InvalidField(f"A whole number, at least {least}.", field=name)
     return min(int(text), most)
 

@@ -40,8 +40,8 @@ async def events(request: HttpRequest, guid: UUID) -> HttpResponse:
     """
     identity = await identity_of(request)
     access = await in_thread(access_to, identity.user_id, guid)
-    after = number(request, "after", least=0, most=2**53)
-    before = number(request, "before", least=1, most=2**53)
+    after = number(request, "after", least=0, most=2**53 - 1)
+    before = number(request, "before", least=1, most=2**53 - 1)
     limit = number(request, "limit", least=1, most=LONGEST_PAGE) or PAGE
     if before is not None:
         if after is not None:
@@ -166,7 +166,7 @@ async def event_stream(request: HttpRequest, guid: UUID) -> HttpResponseBase:
     """Stream the room's events (Server-Sent Events), from ``Last-Event-ID`` (``<epoch>:<seq>``) or ``after``."""
     identity = await identity_of(request)
     access = await in_thread(access_to, identity.user_id, guid)
-    epoch, after = request.GET.get("epoch"), number(request, "after", least=0, most=2**53)
+    epoch, after = request.GET.get("epoch"), number(request, "after", least=0, most=2**53 - 1)
     resumed = request.headers.get("Last-Event-ID", "")
     if resumed:
         epoch, _, seq = resumed.rpartition(":")

@@ -238,7 +238,7 @@ def stored(rooms: Sequence[Project]) -> list[Stored]:
     found = []
     for row in rows:
         data = json.loads(row.data)
-        key = data["task"]["title"] if row.type == "task_created" else ""
+        key = _words(row.type, data)
         project = row.project
         found.append(Stored(str(project.guid), project.epoch, row.seq, digest(row.type, data), key=key))
     return found
@@ -260,6 +260,18 @@ def noted(history: Client, at: dict[str, tuple[str, int]], envelopes: Sequence[d
             epoch = at[guid][0]
             history.shown.append(Shown(now, guid, epoch, one["seq"], digest(one["type"], one["data"])))
             at[guid] = epoch, one["seq"]
+
+
+def _words(type_: str, data: Any) -> str:
+    """Return the words by which a test knows the command or report again that made this event."""
+    match type_:
+        case "task_created":
+            return str(data["task"]["title"])
+        case "agent_message":
+            return str(data["content"])
+        case "project_message" if data["kind"] == "user":
+            return str(data["content"])
+    return ""
 
 
 Breaking = Callable[[], Awaitable[None]]

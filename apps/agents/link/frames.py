@@ -159,4 +159,14 @@ def pack(kind: str, data: Any, *, guid: str | None = None, id: str | None = None
 
 def encode(envelopes: list[dict[str, Any]]) -> str:
     """Return one frame: a single envelope, or a batch."""
-    return msgspec.json.encode(envelopes[0] if len(envelopes) == 1 else envelopes).decode()
+    return joined([encoded(envelope) for envelope in envelopes])
+
+
+def encoded(envelope: dict[str, Any]) -> bytes:
+    """Return one envelope, as it stands in a frame."""
+    return msgspec.json.encode(envelope)
+
+
+def joined(envelopes: list[bytes]) -> str:
+    """Return the frame of encoded envelopes."""
+    return (envelopes[0] if len(envelopes) == 1 else b"[" + b",".join(envelopes) + b"]").decode()

@@ -56,12 +56,15 @@ class Breaker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seam, self._first, self._width = "", 0, 1
-        self._error: Callable[[], BaseException] = AssertionError
+        self._error: Callable[[], BaseException | None] = AssertionError
         self.calls = 0
         self.fired = ""
 
-    def arm(self, seam: str, first: int, error: Callable[[], BaseException], *, width: int = 1) -> None:
-        """Let the ``first``-th call through ``seam`` from now on fail (0: none, they are only counted)."""
+    def arm(self, seam: str, first: int, error: Callable[[], BaseException | None], *, width: int = 1) -> None:
+        """Let the ``first``-th call through ``seam`` from now on fail (0: none, they are only counted).
+
+        ``error`` makes what is raised, in the thread of the call; where it makes nothing the call goes on.
+        """
         with self._lock:
             self._seam, self._first, self._width, self._error = seam, first, width, error
             self.calls, self.fired = 0, ""
@@ -81,7 +84,9 @@ class Breaker:
             if not breaks:
                 return
             self.fired = what
-        raise self._error()
+        problem = self._error()
+        if problem is not None:
+            raise problem
 
     def plant(self, patch: pytest.MonkeyPatch) -> None:
         """Put it where the calls go through: on classes, because each thread has a connection of its own."""

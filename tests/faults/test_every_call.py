@@ -18,11 +18,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import F
 from websockets.exceptions import ConnectionClosed
 
 from apps.agents.models import OutboxMessage
+from apps.agents.services import relay
+from apps.agents.services.chat import ChatService
 from apps.projects.aio import in_thread
 from apps.projects.models import Membership, Project, ProjectEvent
 from apps.projects.permissions import Role
@@ -112,6 +114,17 @@ class Hand:
             else:
                 self.history.sent.append(Sent(key, guid, Outcome.OK, reply["data"].get("seq")))
                 return dict(reply["data"])
+
+    def vanish(self) -> None:
+        """Break the connection, in the middle of whatever the server does."""
+        tab = self._tab
+        if tab is None or tab.code is not None:
+            return
+        line: Any = tab.line
+        tab._reader.cancel()
+        tab.code, line._gone = 1001, True
+        tab._news.set()
+        line._communicator.input_queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
 
     async def leave(self) -> None:
         """Leave the room, then close the tab."""
@@ -320,13 +333,21 @@ class Theatre:
             draining.end()
             broadcaster._paused_until = 0.0  # the next play is to have a layer from its beginning
 
-    async def play(self, seam: str, number: int, error: Callable[[], BaseException], *, width: int = 1) -> bool:
-        """Play once while the ``number``-th call fails; return whether there was such a call."""
+    async def play(self, seam: str, number: int, error: Callable[[], BaseException] | None) -> bool:
+        """Play once while the ``number``-th call fails; return whether there was such a call.
+
+        Without ``error`` ada's connection breaks at that call, and the call goes on.
+        """
         with ours():
             play = Play(await in_thread(self._room), self.ada, self.bob)
+        loop = asyncio.get_running_loop()
+
+        def vanish() -> None:
+            loop.call_soon_threadsafe(play.ada.vanish)
+
         try:
             async with asyncio.timeout(60), play.agents:
-                self.breaker.arm(seam, number, error, width=width)
+                self.breaker.arm(seam, number, error or vanish)
                 async with self._server(), linked(play.agents, options=OPTIONS):
                     await play.run()
                     fired, calls = self.breaker.fired, self.breaker.calls
@@ -334,7 +355,9 @@ class Theatre:
                     await play.healed()
                     kinds = await play.judged()
         except BaseException as failure:
-            failure.add_note(f"{seam} call {number}: {self.breaker.fired} raised {error()!r}; {play.complaints[:3]}")
+            failure.add_note(
+                f"{seam} call {number}: {self.breaker.fired}, {error and error()!r}; {play.complaints[:3]}"
+            )
             raise
         with ours():  # or the link tells this room, too, how it stands in all plays to come
             await in_thread(Project.objects.filter(pk=play.room.pk).update, status="archived")
@@ -371,6 +394,17 @@ async def test_whichever_call_fails_everybody_recovers(seam: str, theatre: Theat
     took = time.monotonic() - began
     print(f"\n{seam}: {tried} calls of about {number} failed, in {took:.1f} s (seed {seed}, stride {stride})")
     assert tried >= 1
+
+
+async def test_a_client_may_vanish_at_any_moment(theatre: Theatre) -> None:
+    """What it had asked for is done or not, and once; a half-done read holds up nobody else."""
+    seed = int(os.environ.get("AUTOCODE_TEST_SEED") or time.time_ns() % 1_000_000)
+    stride = int(os.environ.get("AUTOCODE_TEST_EVERY") or STRIDE["database"])
+    number = 1 + seed % stride
+    while await theatre.play("database", number, None):
+        number += stride
+    print(f"\nada vanished at each {stride}th of about {number} calls (seed {seed})")
+    assert number > stride
 
 
 async def test_a_resync_that_fails_leaves_nobody_deaf(theatre: Theatre, room_in_process: Any) -> None:
@@ -461,3 +495,27 @@ async def room_in_process(theatre: Theatre) -> AsyncIterator[Any]:
         room = await in_thread(theatre._room)
     async with theatre._server():
         yield room
+
+
+async def test_what_was_taken_while_the_answer_to_commit_was_lost_is_sent_all_the_same(
+    theatre: Theatre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease of these promises is in the database, and nobody holds them."""
+    with ours():
+        room = await in_thread(theatre._room)
+    take, lost = relay.take, list[str]()
+
+    def taken(*args: Any, **kwargs: Any) -> Any:
+        parcels = take(*args, **kwargs)
+        if parcels and not lost:
+            lost.extend(parcel.key for parcel in parcels)
+            raise OperationalError("the connection was lost while waiting for COMMIT")
+        return parcels
+
+    monkeypatch.setattr(relay, "take", taken)
+    async with ScriptedAgents() as agents, linked(agents, options=OPTIONS):
+        await in_thread(lambda: ChatService(theatre.owner.actor).send(guid=room.guid, message="go on"))
+        await agents.command("chat")
+        assert lost
+        assert [one["id"] for one in agents.commands()][: len(lost)] == lost
+        assert len(agents.hellos) == 1

@@ -82,7 +82,7 @@ def not_now(error: BaseException) -> bool:
     return isinstance(error, InternalError) and getattr(error.__cause__, "sqlstate", None) in _NOT_NOW
 
 
-def log_failure(logger: logging.Logger, error: Exception, what: str, *args: object) -> None:
+def log_failure(logger: logging.Logger, error: BaseException, what: str, *args: object) -> None:
     """Log that ``what`` (a message with its arguments) failed: with a traceback, unless the database is the reason."""
     if not_now(error):
         logger.warning(f"{what}: %s", *args, str(error).strip())  # noqa: G004 - a message is put together, no value

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from apps.accounts.identity import Identity
 from apps.core import clock
+from apps.core.cancelling import asked_to_end
 from apps.core.errors import Unavailable
 from apps.core.ids import new_id
 from apps.projects.aio import in_thread, log_failure
@@ -103,7 +104,9 @@ class WebSocketManager:
                 outcome = work()
                 if asyncio.iscoroutine(outcome):
                     await outcome
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next time comes
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                    raise
                 log_failure(logger, error, "%s failed", getattr(work, "__name__", work))
 
     # --- connections --------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 CHECKED_AT_ONCE: Final = 250
 """Users in one query: some milliseconds."""
+UNKNOWN: Final = -1
+"""No room's ``access_version``: whoever compares it has to ask."""
 
 
 class Rights:
@@ -48,7 +50,11 @@ class Rights:
         viewers = [viewer for viewer in room.viewers if user_id in {None, viewer.user_id}]
         if not viewers:
             return
-        roles = await in_thread(roles_in, room.project_id, list({viewer.user_id for viewer in viewers}))
+        try:
+            roles = await in_thread(roles_in, room.project_id, list({viewer.user_id for viewer in viewers}))
+        except BaseException:
+            room.access_version = UNKNOWN  # the next look at the positions asks again
+            raise
         for viewer in viewers:
             if viewer not in room.viewers:
                 continue

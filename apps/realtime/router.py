@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import re
@@ -11,6 +12,7 @@ import msgspec
 
 from apps.accounts.audit import refused
 from apps.core import clock
+from apps.core.cancelling import asked_to_end
 from apps.core.correlation import correlated, current_correlation_id
 from apps.core.errors import (
     AutoCodeError,
@@ -72,6 +74,12 @@ class MessageRouter:
                     guid = context.envelope.project_guid or ""
                     await in_thread(refused, context.identity.actor, label, project=guid[:36], why=error.message)
                 raise
+            except asyncio.CancelledError as error:
+                if asked_to_end():
+                    raise
+                outcome = Unavailable.code
+                logger.warning("what command %s waited for was cancelled", label)
+                raise Unavailable(retry_after_ms=1_000) from error
             except Exception as error:
                 if not_now(error):
                     outcome = Unavailable.code

@@ -20,6 +20,7 @@ from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
 from tests.faults.checker import History, Violation, judge
 from tests.faults.kit import Player, Proxy, Refusal, stored
+from tests.faults.scene import Scene, a_scene
 from tests.realtime.serving import Serving
 from tests.serve.conftest import PLENTY
 from tests.support.factories import a_person, a_project
@@ -204,3 +205,10 @@ async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
     written = WRITERS * COMMANDS * ROOMS
     assert sum(one.key.startswith("w") for one in history.log) == written
     return history
+
+
+@pytest.fixture
+async def scene(transactional_db: None, tmp_path: Path, redis_url: str) -> AsyncIterator[Scene]:
+    """The link's scene: rooms, people, a scripted agents-server; ``await scene.begin()`` starts a server."""
+    async with a_scene(tmp_path, redis_url) as made:
+        yield made

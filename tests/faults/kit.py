@@ -174,21 +174,7 @@ class Player:
             return
         with contextlib.suppress(*GONE):
             await asyncio.wait_for(tab.leave(), 2)
-        for one in tab.received:
-            guid, now = one.get("projectGuid") or "", time.monotonic()
-            if one["type"] == "project_joined":
-                data = one["data"]
-                known = self._at.get(guid)
-                if data["recovered"] and known is not None:
-                    place = Placed(now, guid, data["epoch"], known[1], anew=False)
-                else:
-                    place = Placed(now, guid, data["epoch"], data["lastSeq"], anew=True)
-                self.history.shown.append(place)
-                self._at[guid] = place.epoch, place.seq
-            elif "seq" in one:
-                epoch = self._at[guid][0]
-                self.history.shown.append(Shown(now, guid, epoch, one["seq"], digest(one["type"], one["data"])))
-                self._at[guid] = epoch, one["seq"]
+        noted(self.history, self._at, tab.received, time.monotonic())
 
     async def write(self, room: Project, key: str) -> None:
         """Carry out one command, sending it again under its id until there is an answer."""
@@ -252,10 +238,40 @@ def stored(rooms: Sequence[Project]) -> list[Stored]:
     found = []
     for row in rows:
         data = json.loads(row.data)
-        key = data["task"]["title"] if row.type == "task_created" else ""
+        key = _words(row.type, data)
         project = row.project
         found.append(Stored(str(project.guid), project.epoch, row.seq, digest(row.type, data), key=key))
     return found
+
+
+def noted(history: Client, at: dict[str, tuple[str, int]], envelopes: Sequence[dict[str, Any]], now: float) -> None:
+    """Add to ``history`` what envelopes showed, in their order; ``at`` is where the client stands in each project."""
+    for one in envelopes:
+        guid = one.get("projectGuid") or ""
+        if one["type"] == "project_joined":
+            data, known = one["data"], at.get(guid)
+            if data["recovered"] and known is not None:
+                place = Placed(now, guid, data["epoch"], known[1], anew=False)
+            else:
+                place = Placed(now, guid, data["epoch"], data["lastSeq"], anew=True)
+            history.shown.append(place)
+            at[guid] = place.epoch, place.seq
+        elif "seq" in one:
+            epoch = at[guid][0]
+            history.shown.append(Shown(now, guid, epoch, one["seq"], digest(one["type"], one["data"])))
+            at[guid] = epoch, one["seq"]
+
+
+def _words(type_: str, data: Any) -> str:
+    """Return the words by which a test knows the command or report again that made this event."""
+    match type_:
+        case "task_created":
+            return str(data["task"]["title"])
+        case "agent_message":
+            return str(data["content"])
+        case "project_message" if data["kind"] == "user":
+            return str(data["content"])
+    return ""
 
 
 Breaking = Callable[[], Awaitable[None]]

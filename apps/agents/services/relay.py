@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,18 +72,22 @@ class Parcel:
         return self.type == "user_feedback"
 
 
-def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = ()) -> list[Parcel]:
+def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = (), held: Sequence[str] | None = None) -> list[Parcel]:
     """Lease the next promises of each project, at most ``RUN`` of one and ``limit`` in all; each project's in order.
 
     Each may be sent when the agents-server has the one before it. A project with one that is leased already has no
     next ones: the order within a project is exact. ``acked`` are keys that the agents-server has, of anything but
-    feedback (see ``acked``): settled first, in the same transaction. Raises ``LeaseLost``.
+    feedback (see ``acked``): settled first, in the same transaction. ``held`` are the keys that the caller has of
+    those leased before, if it is not sure to have them all: the others wait again. Raises ``LeaseLost``.
     """
     now = clock.now()
     with transaction.atomic():
         guard(lease_epoch)
         if acked:
             _settle(acked)
+        if held is not None:
+            leased = OutboxMessage.objects.filter(state=OutboxState.SENT.value).exclude(key__in=held)
+            leased.update(state=OutboxState.PENDING.value)
         rows = _due(now, limit) if limit > 0 else []
         if rows:
             ids = [row[0] for row in rows]
@@ -158,12 +163,13 @@ def refused(lease_epoch: int, key: str, *, code: str, message: str, retryable: b
     with open_log(row.project.guid, SYSTEM) as log:
         guard(lease_epoch)
         row = OutboxMessage.objects.select_related("project").get(pk=row.pk)
-        if row.state not in OPEN_STATES:
-            return row.state
+        if row.state not in OPEN_STATES or not row.attempts:
+            return row.state  # it is over, or nobody can know of it
         row.refusals += 1
         row.last_error = f"{code}: {message}"[:500].replace("\x00", "")
         if retryable and row.refusals < REFUSALS:
-            pause = min(LONGEST_PAUSE_S, 0.5 * 2 ** (row.refusals - 1))
+            # By chance apart: those that were on their way together must not meet whatever broke the link again.
+            pause = min(LONGEST_PAUSE_S, 0.5 * 2 ** (row.refusals - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
             row.state, row.due_at = OutboxState.PENDING.value, clock.now() + dt.timedelta(seconds=pause)
             row.save(update_fields=["state", "due_at", "refusals", "last_error"])
             return row.state

@@ -85,8 +85,9 @@ class Stage:
 
     async def refused(self, least: int = 1) -> None:
         """Return when so many commands were answered with "not now"."""
-        while len(self.refusals) < least:  # noqa: ASYNC110 - nobody announces it
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(HEALED_S):
+            while len(self.refusals) < least:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.02)
 
     @property
     def refusals(self) -> list[Refusal]:

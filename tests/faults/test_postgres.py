@@ -22,9 +22,11 @@ from apps.projects.models import Project
 from apps.projects.services.commands import once
 from apps.projects.services.log import open_log
 from apps.projects.services.tasks import TaskService
+from apps.realtime.close_codes import CloseCode
 from tests.faults.conftest import WRITERS, Stage, survive
 from tests.faults.kit import stored
 from tests.faults.stores import DURABLE, ask, on_postgres, session
+from tests.support.browser import Browser
 from tests.support.databases import at, used
 from tests.support.factories import a_person, a_project
 from tests.support.services import Postgres, Redis
@@ -39,9 +41,16 @@ def play(transactional_db: None, tmp_path: Path, private_redis: Redis, cluster: 
     """``async with play(setting=value) as (stage, postgres)``: the stage on a PostgreSQL of its own."""
 
     @asynccontextmanager
-    async def play(*, servers: int = 3, **options: Any) -> AsyncIterator[tuple[Stage, Postgres]]:
+    async def play(*, servers: int = 3, role: str = "", **options: Any) -> AsyncIterator[tuple[Stage, Postgres]]:
         with Postgres(copy_of=cluster, **DURABLE | options) as postgres:
-            async with on_postgres(tmp_path, private_redis, postgres, servers=servers) as stage:
+            variables = {}
+            if role:
+                with session(postgres) as db:
+                    db.execute(f"CREATE ROLE {role} LOGIN")
+                    db.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+                    db.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}")
+                variables["DATABASE_URL"] = app_url(postgres)
+            async with on_postgres(tmp_path, private_redis, postgres, servers=servers, **variables) as stage:
                 yield stage, postgres
 
     return play
@@ -127,6 +136,53 @@ async def test_a_locked_project_makes_nobody_wait_but_its_own_people(play: Calla
         assert {refusal.code for refusal in stage.refusals} == {"unavailable"}
         assert {refusal.project for refusal in stage.refusals} == {str(stage.rooms[0].guid)}
         assert [player.connections for player in stage.players] == [1] * len(stage.players)
+
+
+CONNECTIONS, RESERVED, IDLE = 12, 4, 150
+END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'"
+
+
+def app_url(postgres: Postgres) -> str:
+    """Return the address for a role that may not use the connections that are reserved."""
+    return postgres.url.replace("postgres@", "app@")
+
+
+async def test_connections_are_used_up(play: Callable[..., Any]) -> None:
+    """F16: three servers and 162 sockets share eight connections; then they have none at all for a while."""
+    idle: list[Browser] = []
+
+    async def fault(stage: Stage) -> None:
+        await stage.all_there()
+        person, room, urls = stage.players[0].user, stage.rooms[0], [server.url for server in stage.servers]
+        for number in range(IDLE):
+            idle.append(await Browser.open(person, url=urls[number % len(urls)]))
+            await idle[-1].join(room)
+        assert not stage.refusals
+        with session(postgres) as db:
+            db.execute("ALTER ROLE app CONNECTION LIMIT 0")
+            while db.execute(END_ALL).fetchall():  # noqa: ASYNC110 - one may have been on its way in
+                await asyncio.sleep(0.1)
+            writes = [
+                asyncio.create_task(player.write(room, f"late-{player.history.name}"))
+                for player in stage.players[WRITERS:]
+            ]
+            await stage.refused(3)
+            async with await Browser.open(person, url=urls[0]) as late:
+                assert await late.closed(patience=10) == CloseCode.OVERLOADED
+            project = f"/api/v1/projects/{room.guid}/"
+            assert (await asyncio.to_thread(ask, stage, project))[0] == 503
+            db.execute("ALTER ROLE app CONNECTION LIMIT -1")
+        await asyncio.gather(*writes)
+
+    async with play(max_connections=CONNECTIONS, superuser_reserved_connections=RESERVED, role="app") as (
+        stage,
+        postgres,
+    ):
+        await survive(stage, fault)
+        assert {refusal.code for refusal in stage.refusals} == {"unavailable"}
+        assert [player.connections for player in stage.players] == [1] * len(stage.players)
+        assert [tab.code for tab in idle] == [None] * IDLE
+        await asyncio.gather(*(tab.leave() for tab in idle))
 
 
 async def test_of_two_that_block_each_other_both_get_through(transactional_db: None, cluster: Path) -> None:

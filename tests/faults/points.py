@@ -1,7 +1,8 @@
 """Points at which a server process dies as if the power went: ``os._exit``, nothing is flushed, nobody says goodbye.
 
 The product knows nothing of them. A server that runs with the settings ``tests.faults.crashing`` wraps the function
-that ``CRASH_AT`` names, and dies there as soon as the file ``CRASH_FLAG`` exists.
+that ``CRASH_AT`` names, and dies there as soon as the file ``CRASH_FLAG`` exists. One without ``CRASH_AT`` takes the
+agents link only then.
 """
 
 from __future__ import annotations
@@ -146,6 +147,18 @@ POINTS: Final = {
 }  # fmt: skip
 
 
+def stand_by() -> None:
+    """Leave the link to the one that is to die, until it may."""
+    from apps.agents.services import lease
+
+    acquire = lease.acquire
+
+    def acquired(*args: Any, **kwargs: Any) -> Any:
+        return acquire(*args, **kwargs) if Path(os.environ["CRASH_FLAG"]).exists() else None
+
+    lease.acquire = acquired
+
+
 class Points(AppConfig):
     """Plants the point of this process, and lets the link be taken over within two seconds instead of fifteen."""
 
@@ -161,3 +174,5 @@ class Points(AppConfig):
         link.LinkOptions = lambda: quick
         if point := os.environ.get("CRASH_AT"):
             POINTS[point]()
+        else:
+            stand_by()

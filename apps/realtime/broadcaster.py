@@ -20,6 +20,7 @@ import msgspec
 from channels.layers import get_channel_layer
 
 from apps.core import clock
+from apps.core.cancelling import asked_to_end
 from apps.projects.records import AccessChange, Ephemeral, LoggedEvent
 from apps.realtime import metrics
 from apps.realtime.coalescing import Piece
@@ -261,7 +262,9 @@ class ProjectEventBroadcaster:
                 try:
                     async with asyncio.timeout(SEND_PATIENCE_S):
                         await layer.group_send(group, part)
-                except Exception as error:  # noqa: BLE001 - every layer fails in its own way
+                except (Exception, asyncio.CancelledError) as error:  # every layer fails in its own way
+                    if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                        raise
                     logger.warning("the channel layer does not take messages (%s)", type(error).__name__)
                     self._paused_until = clock.monotonic() + PAUSE_S
                     self._fall_back(part)

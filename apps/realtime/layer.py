@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from channels.layers import get_channel_layer
 
+from apps.core.cancelling import asked_to_end
 from apps.realtime import metrics, ports
 from apps.realtime.coalescing import Piece
 from apps.realtime.groups import CONTROL, room_group
@@ -49,7 +50,9 @@ class Ear:
                     failures = 0
                     while True:
                         self.hear(await self._layer.receive(channel))
-                except Exception as error:  # noqa: BLE001 - every layer fails in its own way
+                except (Exception, asyncio.CancelledError) as error:  # every layer fails in its own way
+                    if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                        raise
                     logger.warning("the channel layer does not answer (%s)", type(error).__name__)
                     self._channel = None
                     for room in self._manager.rooms.values():
@@ -76,15 +79,20 @@ class Ear:
         try:
             await asyncio.wait_for(self._layer.group_add(room_group(room.guid), self._channel), PATIENCE)
             room.subscribed = True
-        except Exception as error:  # noqa: BLE001 - see above
+        except (Exception, asyncio.CancelledError) as error:  # see above
+            if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                raise
             logger.warning("room %s is not subscribed (%s)", room.guid, type(error).__name__)
 
     async def leave(self, room: Room) -> None:
         """Subscribe no more."""
         room.subscribed = False
         if self._channel is not None:
-            with contextlib.suppress(Exception):
+            try:
                 await asyncio.wait_for(self._layer.group_discard(room_group(room.guid), self._channel), PATIENCE)
+            except (Exception, asyncio.CancelledError) as error:  # what still comes for the room is not looked at
+                if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                    raise
 
     async def _give_up(self) -> None:
         """Leave all groups, so that a layer in memory does not fill a channel that nobody reads."""

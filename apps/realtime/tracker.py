@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from apps.core import clock
+from apps.core.cancelling import asked_to_end
 from apps.realtime import ports
 from apps.realtime.coalescing import Piece, Shape
 from apps.realtime.config import config
@@ -186,6 +187,8 @@ class PresenceTracker:
         try:
             async with asyncio.timeout(STORE_PATIENCE):
                 return await call
-        except Exception as error:  # noqa: BLE001 - Redis fails in many ways; all mean the same here
+        except (Exception, asyncio.CancelledError) as error:  # Redis fails in many ways; all mean the same here
+            if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                raise
             logger.warning("presence is not stored: %s", type(error).__name__)
             return None

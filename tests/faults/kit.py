@@ -9,18 +9,22 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from apps.projects.models import Project, ProjectEvent
 from tests.faults.checker import Client, Outcome, Placed, Sent, Shown, Stored
+from tests.support.agents_server import ScriptedAgents
 from tests.support.browser import Browser, Closed, Refused
 
 ANSWER_S = 3.0
 """How long a client waits for an answer before it takes the connection for lost."""
 PING_S = 1.0
 """Between two questions whether the connection is alive; the page asks every 25 s, but the test should not wait."""
+DELIVERED_S = 30.0
+"""After which the agents-server has to have an answer, or a new connection."""
 PAUSE_S = (0.05, 0.3)
 """Between two tries to connect; a page waits longer, but the test should see many."""
 GONE = (Closed, Refused, OSError, TimeoutError, EOFError, WebSocketException)
@@ -105,6 +109,15 @@ class Proxy:
         raise ConnectionResetError
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A command that was answered with "not now": the error's code, and after how many seconds."""
+
+    code: str
+    project: str
+    seconds: float
+
+
 class Player:
     """A client that comes back whenever it is cut off, from where it stands, and notes what it was shown.
 
@@ -113,7 +126,7 @@ class Player:
 
     def __init__(self, name: str, user: Any, rooms: Sequence[Project], urls: Sequence[str], seed: int) -> None:
         self.history = Client(name)
-        self._user, self._rooms, self._urls = user, rooms, list(urls)
+        self.user, self._rooms, self._urls = user, rooms, list(urls)
         self._random = random.Random(f"{seed}{name}")
         self._url = self._urls[0]
         self._at: dict[str, tuple[str, int]] = {}
@@ -121,12 +134,13 @@ class Player:
         self._there = asyncio.Event()
         self._stopped = False
         self.connections = 0
+        self.refusals: list[Refusal] = []
 
     async def play(self) -> None:
         """Watch until ``stop``."""
         while not self._stopped:
             try:
-                self._tab = await Browser.open(self._user, url=self._url)
+                self._tab = await Browser.open(self.user, url=self._url)
                 self.connections += 1
                 for room in self._rooms:
                     await self._join(self._tab, room)
@@ -163,30 +177,17 @@ class Player:
             return
         with contextlib.suppress(*GONE):
             await asyncio.wait_for(tab.leave(), 2)
-        for one in tab.received:
-            guid, now = one.get("projectGuid") or "", time.monotonic()
-            if one["type"] == "project_joined":
-                data = one["data"]
-                known = self._at.get(guid)
-                if data["recovered"] and known is not None:
-                    place = Placed(now, guid, data["epoch"], known[1], anew=False)
-                else:
-                    place = Placed(now, guid, data["epoch"], data["lastSeq"], anew=True)
-                self.history.shown.append(place)
-                self._at[guid] = place.epoch, place.seq
-            elif "seq" in one:
-                epoch = self._at[guid][0]
-                self.history.shown.append(Shown(now, guid, epoch, one["seq"], digest(one["type"], one["data"])))
-                self._at[guid] = epoch, one["seq"]
+        noted(self.history, self._at, tab.received, time.monotonic())
 
-    async def write(self, room: Project, key: str) -> None:
-        """Carry out one command, sending it again under its id until there is an answer."""
+    async def write(self, room: Project, key: str) -> dict[str, Any]:
+        """Carry out one command, sending it again under its id until there is an answer; return the answer's data."""
         while True:
             await self._there.wait()
             tab = self._tab
             if tab is None:
                 await asyncio.sleep(0.01)
                 continue
+            asked = time.monotonic()
             try:
                 async with asyncio.timeout(ANSWER_S):
                     reply = await tab.command("create_task", {"title": key}, room, command_id=key)
@@ -196,8 +197,9 @@ class Player:
                 continue
             if reply["type"] == "ack":
                 self.history.sent.append(Sent(key, str(room.guid), Outcome.OK, reply["data"]["seq"]))
-                return
+                return dict(reply["data"])
             assert reply["data"]["retryable"], reply
+            self.refusals.append(Refusal(reply["data"]["code"], str(room.guid), time.monotonic() - asked))
             await asyncio.sleep(reply["data"].get("retryAfterMs", 200) / 1000)
 
     async def _lost(self, tab: Browser) -> None:
@@ -205,6 +207,10 @@ class Player:
         if self._tab is tab and tab.code is None:
             tab.line.socket.transport.abort()  # type: ignore[attr-defined] # the websockets client's
         await asyncio.sleep(0.05)
+
+    async def there(self) -> None:
+        """Return when it is connected and in its rooms."""
+        await self._there.wait()
 
     def stop(self) -> None:
         """Leave."""
@@ -241,6 +247,24 @@ def stored(rooms: Sequence[Project]) -> list[Stored]:
     return found
 
 
+def noted(history: Client, at: dict[str, tuple[str, int]], envelopes: Sequence[dict[str, Any]], now: float) -> None:
+    """Add to ``history`` what envelopes showed, in their order; ``at`` is where the client stands in each project."""
+    for one in envelopes:
+        guid = one.get("projectGuid") or ""
+        if one["type"] == "project_joined":
+            data, known = one["data"], at.get(guid)
+            if data["recovered"] and known is not None:
+                place = Placed(now, guid, data["epoch"], known[1], anew=False)
+            else:
+                place = Placed(now, guid, data["epoch"], data["lastSeq"], anew=True)
+            history.shown.append(place)
+            at[guid] = place.epoch, place.seq
+        elif "seq" in one:
+            epoch = at[guid][0]
+            history.shown.append(Shown(now, guid, epoch, one["seq"], digest(one["type"], one["data"])))
+            at[guid] = epoch, one["seq"]
+
+
 def _words(type_: str, data: Any) -> str:
     """Return the words by which a test knows the command or report again that made this event."""
     match type_:
@@ -251,6 +275,22 @@ def _words(type_: str, data: Any) -> str:
         case "project_message" if data["kind"] == "user":
             return str(data["content"])
     return ""
+
+
+async def deliver(agents: ScriptedAgents, messages: list[dict[str, Any]]) -> None:
+    """Send messages as an agents-server does: each again, in order, on each new connection, until it is answered."""
+    while waiting := [one for one in messages if one["id"] not in agents.answers]:
+        if agents.sockets:
+            try:
+                await agents.send(*waiting)
+            except ConnectionClosed:
+                pass
+        since = len(agents.hellos)
+        async with asyncio.timeout(DELIVERED_S):
+            while len(agents.hellos) == since and any(one["id"] not in agents.answers for one in messages):
+                await agents.pause(0.05)
+    refused = [agents.answers[one["id"]][0] for one in messages if agents.answers[one["id"]][0]["type"] != "ack"]
+    assert not refused, refused
 
 
 Breaking = Callable[[], Awaitable[None]]

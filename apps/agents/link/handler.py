@@ -27,8 +27,9 @@ from apps.agents.link.views import LinkViews
 from apps.agents.services import lease as leases
 from apps.agents.services import link_status, outbox, upkeep
 from apps.agents.services.lease import Lease, LeaseLost
+from apps.core.cancelling import asked_to_end
 from apps.core.ids import new_id
-from apps.projects.aio import afterwards
+from apps.projects.aio import afterwards, log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +85,10 @@ class AgentCommunicationHandler:
                     pause.reset()
                 except LeaseLost:
                     logger.warning("the lease of the agents link is lost")
-                except Exception:
-                    logger.exception("the agents link starts again")
+                except (Exception, asyncio.CancelledError) as error:
+                    if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                        raise
+                    log_failure(logger, error, "the agents link starts again")
                     await _sleep(stop, pause.next())
                 self.state = "down"
                 await _sleep(stop, self._options.standby_poll)
@@ -141,8 +144,8 @@ class AgentCommunicationHandler:
         while True:
             try:
                 await finish(function)
-            except Exception:
-                logger.exception("%s failed", getattr(function, "__qualname__", function))
+            except Exception as error:  # noqa: BLE001 - the next time comes
+                log_failure(logger, error, "%s failed", getattr(function, "__qualname__", function))
             await asyncio.sleep(seconds)
 
     # --- the socket ---------------------------------------------------------------------------------------------
@@ -167,7 +170,9 @@ class AgentCommunicationHandler:
                 error = _why(closed)
             except (OSError, WebSocketException, TimeoutError) as failed:
                 error = str(failed)[:300] or type(failed).__name__
-            except Exception as failed:  # whatever it is, the link goes on
+            except (Exception, asyncio.CancelledError) as failed:  # whatever it is, the link goes on
+                if isinstance(failed, asyncio.CancelledError) and asked_to_end():
+                    raise
                 logger.exception("the session with the agents-server failed")
                 error = type(failed).__name__
             if session is not None and self.state == "connected":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections import deque
@@ -16,8 +17,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.db import DatabaseError, InterfaceError
+
 from apps.agents.link import frames
-from apps.agents.link.database import patiently
+from apps.agents.link.database import finish, patiently
 from apps.agents.link.options import LinkOptions
 from apps.agents.services import relay
 from apps.agents.services.lease import LeaseLost
@@ -134,7 +137,7 @@ class Promises:
             free = self._options.in_flight - len(self._on_its_way)
             parcels: list[Parcel] = []
             if answered or free > 0:
-                parcels = await patiently(relay.take, self._lease_epoch, limit=free, acked=answered)
+                parcels = await self._take(free, answered)
                 self._looked = time.monotonic()
             for parcel in parcels:
                 self._runs.setdefault(parcel.guid, deque()).append(parcel)
@@ -147,6 +150,20 @@ class Promises:
                         await self._wake.wait()
             if len(parcels) < relay.RUN:
                 await asyncio.sleep(max(0.0, self._looked + LOOK_S - time.monotonic()))
+
+    async def _take(self, limit: int, answered: list[str]) -> list[Parcel]:
+        """Return what ``relay.take`` does, however long the database is away.
+
+        A try that failed may have committed all the same. What it took then nobody would ever send, and its project
+        would wait behind it; so the tries after it let go of whatever this connection does not hold.
+        """
+        take = functools.partial(relay.take, self._lease_epoch, limit=limit, acked=answered)
+        try:
+            return await finish(take)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("promises cannot be taken, the database fails: %s", error)
+        held = [*self._on_its_way, *(parcel.key for run in self._runs.values() for parcel in run)]
+        return await patiently(take, held=held)
 
     def _go_on(self, guid: str) -> None:
         """Send the next one of a project's run; nothing of it is unanswered."""

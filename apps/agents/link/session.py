@@ -252,7 +252,6 @@ class Session:
     async def _bury(self, bad: frames.Bad) -> None:
         """Answer what cannot be read, and keep some of it for the operator."""
         error = bad.error
-        logger.warning("the agents-server sent something unreadable: %s", error.message)
         if bad.id is not None:
             self._nack(bad.id, error.code, error.message, guid=None)
         else:
@@ -262,6 +261,7 @@ class Session:
         if len(self._letters) >= LETTERS_A_MINUTE:
             return
         self._letters.append(now)
+        logger.warning("the agents-server sent something unreadable: %s", error.message)
         try:
             await finish(inbox.bury, bad.id or "", bad.type, error, bad.body, lease_epoch=self._lease.epoch)
         except LeaseLost:

@@ -78,18 +78,22 @@ class Parcel:
         return self.type == "user_feedback"
 
 
-def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = ()) -> list[Parcel]:
+def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = (), held: Sequence[str] | None = None) -> list[Parcel]:
     """Lease the next promises of each project, at most ``RUN`` of one and ``limit`` in all; each project's in order.
 
     Each may be sent when the agents-server has the one before it. A project with one that is leased already has no
     next ones: the order within a project is exact. ``acked`` are keys that the agents-server has, of anything but
-    feedback (see ``acked``): settled first, in the same transaction. Raises ``LeaseLost``.
+    feedback (see ``acked``): settled first, in the same transaction. ``held`` are the keys that the caller has of
+    those leased before, if it is not sure to have them all: the others wait again. Raises ``LeaseLost``.
     """
     now = clock.now()
     with transaction.atomic():
         guard(lease_epoch)
         if acked:
             _settle(acked)
+        if held is not None:
+            leased = OutboxMessage.objects.filter(state=OutboxState.SENT.value).exclude(key__in=held)
+            leased.update(state=OutboxState.PENDING.value)
         rows = _due(now, limit) if limit > 0 else []
         if rows:
             ids = [row[0] for row in rows]

@@ -158,6 +158,7 @@ async def test_an_acknowledgement_in_the_name_of_another_project_counts_for_noth
 async def test_a_promise_that_breaks_the_server_parks_its_project_alone(server, project, monkeypatch):
     """The server falls over whenever it reads one feedback: the others' words arrive all the same."""
     monkeypatch.setattr(relay, "REFUSALS", 6)
+    monkeypatch.setattr(relay, "LONGEST_PAUSE_S", 1.0)
     others = [await db(a_project) for _ in range(3)]
     await db(lambda: OutboxMessage.objects.all().delete())
     server.on_command = lambda frame: ["break"] if frame["type"] == "user_feedback" else ["ack"]

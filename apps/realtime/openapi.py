@@ -153,7 +153,7 @@ def _commands() -> dict[str, Any]:
                 "in": "header",
                 "name": "Idempotency-Key",
                 "schema": _KEY,
-                "description": "The command's ``id``, where the envelope has none: carried out once, however often sent.",
+                "description": "The command's ``id``, where the envelope has none: it is carried out once.",
             }
         ],
     )

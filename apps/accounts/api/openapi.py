@@ -102,7 +102,7 @@ def described(
 
 
 def also(paths: Description, schemas: Description) -> None:
-    """Describe operations whose views are not REST framework's: ``paths`` and the component ``schemas`` that they name."""
+    """Describe operations whose views are not REST framework's: ``paths`` and the component ``schemas`` they name."""
     _others.append((paths, schemas))
 
 

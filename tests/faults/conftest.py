@@ -46,16 +46,18 @@ class Stage:
     players: list[Player] = field(default_factory=list)
     rooms: list[Any] = field(default_factory=list)
     excused: tuple[str, ...] = ()
+    commands: int = COMMANDS
 
     @property
     def random(self) -> random.Random:
         return random.Random(self.seed)
 
-    async def start(self, place: int | None = None) -> Serving:
-        """Start a server: a new one, or at the place of one that has ended."""
+    async def start(self, place: int | None = None, **alone: Any) -> Serving:
+        """Start a server: a new one, or at the place of one that has ended; ``alone`` are variables of this one."""
         port = self.servers[place].port if place is not None else 0
         arguments = ["--host", "127.0.0.1", "--port", str(port)] if port else []
-        server = await in_thread(lambda: Serving(self.directory, port=port, arguments=arguments, **self.environment))
+        environment = self.environment | alone
+        server = await in_thread(lambda: Serving(self.directory, port=port, arguments=arguments, **environment))
         if place is None:
             self.servers.append(server)
         else:
@@ -72,7 +74,7 @@ class Stage:
 
         async def one(player: Player, number: int) -> None:
             pause = random.Random(self.seed + number)
-            for turn in range(COMMANDS):
+            for turn in range(self.commands):
                 for place, room in enumerate(self.rooms):
                     await player.write(room, f"w{number}-{place}-{turn}")
                     await asyncio.sleep(pause.uniform(0.02, 0.1))
@@ -120,12 +122,20 @@ async def stage(transactional_db: None, tmp_path: Path, private_redis: Redis) ->
 
 
 @asynccontextmanager
-async def staged(directory: Path, redis: Redis, *, servers: int = SERVERS, **variables: Any) -> AsyncIterator[Stage]:
-    """Give a stage on the database that this process uses."""
+async def staged(
+    directory: Path,
+    redis: Redis,
+    *,
+    servers: int = SERVERS,
+    commands: int = COMMANDS,
+    first: dict[str, Any] | None = None,
+    **variables: Any,
+) -> AsyncIterator[Stage]:
+    """Give a stage on the database that this process uses; ``first`` are variables of the first server alone."""
     seed = int(os.environ.get("AUTOCODE_TEST_SEED") or time.time_ns() % 1_000_000)
     environment = PLENTY | {"AUTOCODE_REDIS_URL": redis.url, "AUTOCODE_DEBUG": "off", "AUTOCODE_DRAIN_S": 1}
     environment |= variables
-    made = Stage(seed, directory, redis, environment)
+    made = Stage(seed, directory, redis, environment, commands=commands)
 
     def furnish() -> Any:
         owner = a_person("ada")
@@ -141,7 +151,9 @@ async def staged(directory: Path, redis: Redis, *, servers: int = SERVERS, **var
     people = await in_thread(furnish)
     async with AsyncExitStack() as stack:
         stack.callback(made.stop)
-        await asyncio.gather(*(made.start() for _ in range(servers)))
+        if first is not None:
+            await made.start(**first)
+        await asyncio.gather(*(made.start() for _ in range(servers - len(made.servers))))
         for server in made.servers:
             made.lines.append(await stack.enter_async_context(Proxy(server.port)))
         urls = [line.url for line in made.lines]
@@ -202,7 +214,7 @@ async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
     )
     found: list[Violation] = judge(history)
     assert not found, (stage.seed, len(found), found[:5])
-    written = WRITERS * COMMANDS * ROOMS
+    written = WRITERS * stage.commands * ROOMS
     assert sum(one.key.startswith("w") for one in history.log) == written
     return history
 

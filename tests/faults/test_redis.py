@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from redis import Redis as Client
 from redis.exceptions import ResponseError
 
-from apps.accounts.models import User
 from apps.projects.aio import in_thread
 from tests.faults.conftest import Stage
+from tests.faults.stores import log_in
 from tests.support.browser import Browser
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(180)]
 
 NEWCOMERS = 20
-
-
-def log_in(stage: Stage) -> int:
-    """Log in by name and password at the first server; return the answer's status."""
-    # The tests' own hasher is not one that servers accept.
-    User.objects.filter(pk=stage.players[0].user.pk).update(
-        password=PBKDF2PasswordHasher().encode("secret-pass", "a-salt-of-some-length")
-    )
-    body = json.dumps({"username": stage.players[0].user.username, "password": "secret-pass"}).encode()
-    url = f"http://127.0.0.1:{stage.servers[0].port}/api/v1/auth/token/"
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return int(answer.status)
 
 
 async def come_in(stage: Stage) -> None:

@@ -18,7 +18,7 @@ import pytest
 from apps.projects.aio import in_thread
 from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
-from tests.faults.checker import History, Violation, judge
+from tests.faults.checker import History, Stored, Violation, judge
 from tests.faults.kit import Player, Proxy, Refusal, stored
 from tests.faults.scene import Scene, a_scene
 from tests.realtime.serving import Serving
@@ -47,6 +47,8 @@ class Stage:
     rooms: list[Any] = field(default_factory=list)
     excused: tuple[str, ...] = ()
     commands: int = COMMANDS
+    gone: dict[tuple[str, int], Stored] = field(default_factory=dict)
+    """What retention removed, by project and number."""
 
     @property
     def random(self) -> random.Random:
@@ -95,6 +97,10 @@ class Stage:
     def refusals(self) -> list[Refusal]:
         """Every command that was answered with "not now"."""
         return [refusal for player in self.players for refusal in player.refusals]
+
+    def log(self) -> list[Stored]:
+        """Return what the database holds, and what retention removed from it."""
+        return list((self.gone | {(one.project, one.seq): one for one in stored(self.rooms)}).values())
 
     async def all_see_all(self) -> None:
         """Return when everybody was shown the end of every log."""
@@ -209,7 +215,7 @@ async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
             task.cancel()
     history = History(
         clients=[player.history for player in stage.players],
-        log=await in_thread(stored, stage.rooms),
+        log=await in_thread(stage.log),
         complaints=stage.complaints(),
     )
     found: list[Violation] = judge(history)

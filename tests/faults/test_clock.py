@@ -49,7 +49,8 @@ async def test_one_servers_clock_jumps(transactional_db: None, tmp_path: Path, p
                 joined = await tab.join(room)
                 assert {member["username"] for member in joined["presence"]} == here
                 assert (await tab.command("create_task", {"title": f"jump-{number}"}, room))["type"] == "ack"
-            assert await in_thread(log_in, stage) == 200
+            if hours:
+                assert await in_thread(log_in, stage) == 200
 
     jump(0)
     wrong = {
@@ -58,7 +59,7 @@ async def test_one_servers_clock_jumps(transactional_db: None, tmp_path: Path, p
         "FAKETIME_CACHE_DURATION": 1,
         "FAKETIME_DONT_FAKE_MONOTONIC": 1,
     }
-    async with staged(tmp_path, private_redis, first=wrong) as stage:
+    async with staged(tmp_path, private_redis, servers=2, commands=12, first=wrong) as stage:
         await survive(stage, fault)
 
 

@@ -12,16 +12,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from apps.projects.models import Project, ProjectEvent
 from tests.faults.checker import Client, Outcome, Placed, Sent, Shown, Stored
+from tests.support.agents_server import ScriptedAgents
 from tests.support.browser import Browser, Closed, Refused
 
 ANSWER_S = 3.0
 """How long a client waits for an answer before it takes the connection for lost."""
 PING_S = 1.0
 """Between two questions whether the connection is alive; the page asks every 25 s, but the test should not wait."""
+DELIVERED_S = 30.0
+"""After which the agents-server has to have an answer, or a new connection."""
 PAUSE_S = (0.05, 0.3)
 """Between two tries to connect; a page waits longer, but the test should see many."""
 GONE = (Closed, Refused, OSError, TimeoutError, EOFError, WebSocketException)
@@ -176,8 +179,8 @@ class Player:
             await asyncio.wait_for(tab.leave(), 2)
         noted(self.history, self._at, tab.received, time.monotonic())
 
-    async def write(self, room: Project, key: str) -> None:
-        """Carry out one command, sending it again under its id until there is an answer."""
+    async def write(self, room: Project, key: str) -> dict[str, Any]:
+        """Carry out one command, sending it again under its id until there is an answer; return the answer's data."""
         while True:
             await self._there.wait()
             tab = self._tab
@@ -194,7 +197,7 @@ class Player:
                 continue
             if reply["type"] == "ack":
                 self.history.sent.append(Sent(key, str(room.guid), Outcome.OK, reply["data"]["seq"]))
-                return
+                return dict(reply["data"])
             assert reply["data"]["retryable"], reply
             self.refusals.append(Refusal(reply["data"]["code"], str(room.guid), time.monotonic() - asked))
             await asyncio.sleep(reply["data"].get("retryAfterMs", 200) / 1000)
@@ -272,6 +275,22 @@ def _words(type_: str, data: Any) -> str:
         case "project_message" if data["kind"] == "user":
             return str(data["content"])
     return ""
+
+
+async def deliver(agents: ScriptedAgents, messages: list[dict[str, Any]]) -> None:
+    """Send messages as an agents-server does: each again, in order, on each new connection, until it is answered."""
+    while waiting := [one for one in messages if one["id"] not in agents.answers]:
+        if agents.sockets:
+            try:
+                await agents.send(*waiting)
+            except ConnectionClosed:
+                pass
+        since = len(agents.hellos)
+        async with asyncio.timeout(DELIVERED_S):
+            while len(agents.hellos) == since and any(one["id"] not in agents.answers for one in messages):
+                await agents.pause(0.05)
+    refused = [agents.answers[one["id"]][0] for one in messages if agents.answers[one["id"]][0]["type"] != "ack"]
+    assert not refused, refused
 
 
 Breaking = Callable[[], Awaitable[None]]

@@ -91,7 +91,7 @@ class Person:
         told = json.loads(body)
         if "error" in told:
             return Answer(told["error"]["code"], told["error"])
-        assert b" 200 " in head.split(b"\r\n", 1)[0], head
+        assert head.split(b" ", 2)[1] in {b"200", b"201"}, head
         return Answer("ok", told)
 
 
@@ -113,7 +113,8 @@ class Office:
         self.owner = await in_thread(a_person)
         self.room = await in_thread(a_project, self.owner)
         await asyncio.gather(*(self.start() for _ in range(self._count)))
-        await asyncio.wait_for(self._linked(), PATIENCE)
+        if self._count:
+            await self.linked()
         return self
 
     async def __aexit__(self, *failure: object) -> None:
@@ -131,9 +132,11 @@ class Office:
         self.servers.append(server)
         return await server.ready()
 
-    async def _linked(self) -> None:
-        while not self.agents.hellos:
-            await self.agents.pause(0.1)
+    async def linked(self, times: int = 1) -> None:
+        """Return when a server has said hello to the agents-server, so many times in all."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.agents.hellos) < times:
+                await self.agents.pause(0.1)
 
     async def invite(
         self, count: int, *, role: Role = Role.APPROVER, rest: Callable[[int], bool] = lambda _: False

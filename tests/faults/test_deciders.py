@@ -103,6 +103,7 @@ async def race(office: Office, decisions: list[str]) -> Race:
 
 
 async def test_one_wins_and_nineteen_are_told_by_whom(office: Office) -> None:
+    await nobody_decides_about_other_arguments_than_were_shown(office)
     wishes = [random.choice(["approve", "reject", "edit"]) for _ in range(PEOPLE)]
     one = await race(office, wishes)
     [winner] = one.winners()
@@ -146,7 +147,8 @@ async def test_one_wins_and_nineteen_are_told_by_whom(office: Office) -> None:
         assert (later["data"]["state"], later["data"]["byUserId"]) == (event["state"], event["byUserId"])
 
 
-async def test_nobody_decides_about_other_arguments_than_were_shown(office: Office) -> None:
+async def nobody_decides_about_other_arguments_than_were_shown(office: Office) -> None:
+    """The call was changed after somebody looked: his decision is refused, and the question stays open."""
     one = await Race.set_up(office, ["approve"] * PEOPLE)
     one.digest = args_digest("shell", {"cmd": "rm y"})
     await at_once(await one.prepared())
@@ -160,7 +162,7 @@ async def test_nobody_decides_about_other_arguments_than_were_shown(office: Offi
 async def test_a_decision_races_its_deadline(office: Office) -> None:
     """Before it a person decides, after it nobody, and there is no moment in which both happen."""
     ends = Counter[str]()
-    for late in (-0.3, -0.02, 0.0, 0.02, 0.3):
+    for late in (-0.1, 0.0, 0.2):
         one = await Race.set_up(office, ["approve", "reject"] * (PEOPLE // 2), expiresInS=1)
         sends = await one.prepared()
         [asked] = await office.stored("approval_needed", one.id)

@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 from django.db.models import F
-from websockets.exceptions import ConnectionClosed
 
 from apps.agents.models import OutboxMessage
 from apps.agents.services import relay
@@ -36,7 +35,7 @@ from apps.realtime.manager import manager_here, stop_here
 from tests.agents.conftest import FAST, linked
 from tests.faults.breaker import ERRORS, Breaker, ours
 from tests.faults.checker import Client, Effect, History, Outcome, Promise, Sent, Stored, judge
-from tests.faults.kit import digest, noted
+from tests.faults.kit import deliver, digest, noted
 from tests.support.agents_server import ScriptedAgents
 from tests.support.browser import Browser, Closed, Refused
 from tests.support.factories import a_person, a_project
@@ -157,22 +156,6 @@ class Hand:
             if self.place() == await top():
                 return
             await asyncio.sleep(0.01)
-
-
-async def deliver(agents: ScriptedAgents, messages: list[dict[str, Any]]) -> None:
-    """Send messages as an agents-server does: each again, in order, on each new connection, until it is answered."""
-    while waiting := [one for one in messages if one["id"] not in agents.answers]:
-        if agents.sockets:
-            try:
-                await agents.send(*waiting)
-            except ConnectionClosed:
-                pass
-        since = len(agents.hellos)
-        async with asyncio.timeout(HEALED_S):
-            while len(agents.hellos) == since and any(one["id"] not in agents.answers for one in messages):
-                await agents.pause(0.05)
-    refused = [agents.answers[one["id"]][0] for one in messages if agents.answers[one["id"]][0]["type"] != "ack"]
-    assert not refused, refused
 
 
 class Play:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -32,10 +33,12 @@ class MissingError(Exception):
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that was free a moment ago, and that no outgoing connection takes until it is used."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)  # Linux gives connections ports from 32,768 on
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_port(port: int, *, process: subprocess.Popen[bytes], log: Path, seconds: float = 15) -> None:

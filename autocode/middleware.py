@@ -1,4 +1,6 @@
-"""Middleware of the whole site: the correlation id of a request, and the content policy. Both run sync and async.
+"""Middleware of the whole site: the correlation id of a request, the content policy, and the form of the API's errors.
+
+All run sync and async.
 
 Knows HTTP headers; knows no application.
 """
@@ -20,6 +22,7 @@ from django.utils.decorators import sync_and_async_middleware
 from apps.core.actor import Actor
 from apps.core.correlation import correlated
 from apps.core.whence import Whence, coming_from
+from autocode.api_errors import in_our_form
 
 Sync = Callable[[HttpRequest], HttpResponseBase]
 Async = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
@@ -127,7 +130,12 @@ def refusal(request: HttpRequest) -> HttpResponseBase | None:
 
 
 def protected(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Add the headers that are not there yet; a view that needs other ones sets them itself."""
+    """Add the headers that are not there yet; a view that needs other ones sets them itself.
+
+    Errors of the API get its form here, behind everything else that can answer.
+    """
+    if response.status_code >= 400 and request.path.startswith("/api/"):
+        response = in_our_form(response)
     headers = response.headers
     headers.setdefault("Content-Security-Policy", content_policy(request))
     headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)

@@ -4,6 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from autocode.api_errors import absent
+
 admin.site.site_header = admin.site.site_title = "AutoCode"
 admin.site.index_title = "Administration"
 
@@ -24,6 +26,8 @@ urlpatterns = [
         name="api-docs",
     ),
     path("", include("apps.realtime.urls")),  # /api/asyncapi.json
+    path("api/", absent),
+    path("api/<path:rest>", absent),
     path("", include("apps.ops.urls")),  # /healthz, /readyz, /metrics
     path("", include("apps.dashboard.urls")),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import threading
@@ -57,6 +58,11 @@ def uuid7() -> uuid.UUID:
         stamp, counter = _last_ms, _counter
         tail = _take(8) & ((1 << 62) - 1)
     return uuid.UUID(int=(stamp << 80) | (0x7 << 76) | (counter << 64) | (0b10 << 62) | tail)
+
+
+def first_at(moment: dt.datetime) -> uuid.UUID:
+    """Return the lowest UUIDv7 of ``moment``'s millisecond: ids that are less were made before it."""
+    return uuid.UUID(int=(int(moment.timestamp() * 1000) << 80) | (0x7 << 76) | (0b10 << 62))
 
 
 def new_id() -> str:

@@ -101,10 +101,13 @@ def project(request: HttpRequest, guid: UUID) -> HttpResponse:
     archived = found.status == ProjectStatus.ARCHIVED.value
     texts = {"name": found.name, "description": found.description, "brief": found.brief}
     changing = request.method == "POST" and "archived" not in request.POST
+    may_archive = may(access.role, "project.archive")
+    # The script asks before it sends; where it is not there, or not yet, the page asks.
+    asks = may_archive and request.POST.get("archived") == "yes" and "confirmed" not in request.POST
     form = ProjectForm(request.POST if changing else None, initial=texts)
     problem = ""
     try:
-        if request.method == "POST" and (not changing or form.is_valid()):
+        if request.method == "POST" and not asks and (not changing or form.is_valid()):
             return _changed(request, access, form)
     except AutoCodeError as error:
         if changing and error.field in form.fields:
@@ -117,8 +120,9 @@ def project(request: HttpRequest, guid: UUID) -> HttpResponse:
         "form": form,
         "texts": texts,
         "archived": archived,
-        "may_update": may(access.role, "project.update") and not archived,
-        "may_archive": may(access.role, "project.archive"),
+        "asks": asks,
+        "may_update": may(access.role, "project.update") and not archived and not asks,
+        "may_archive": may_archive,
         "problem": problem,
         "saved": "saved" in request.GET,
     }

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import InterfaceError, InternalError, OperationalError, close_old_connections, connections
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +24,9 @@ V = TypeVar("V")
 
 TOGETHER: Final = 200
 """Keys of one gathered read: large enough for a crowd, small enough that the first of them does not wait long."""
+
+_NOT_NOW: Final = {"25006", "25P03", "25P04"}
+"""What PostgreSQL files under internal errors though it passes: read-only just now, too long a transaction."""
 
 _pool: ThreadPoolExecutor | None = None
 _afterwards: contextvars.ContextVar[list[Callable[[], None]] | None] = contextvars.ContextVar(
@@ -66,6 +70,24 @@ def afterwards(work: Callable[[], None]) -> bool:
         return False
     waiting.append(work)
     return True
+
+
+def not_now(error: BaseException) -> bool:
+    """Tell whether the database could not do what it was asked, whatever it was: away, full, locked, read-only.
+
+    Nothing was committed that was not acknowledged, and the same may work in a moment.
+    """
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return isinstance(error, InternalError) and getattr(error.__cause__, "sqlstate", None) in _NOT_NOW
+
+
+def log_failure(logger: logging.Logger, error: BaseException, what: str, *args: object) -> None:
+    """Log that ``what`` (a message with its arguments) failed: with a traceback, unless the database is the reason."""
+    if not_now(error):
+        logger.warning(f"{what}: %s", *args, str(error).strip())  # noqa: G004 - a message is put together, no value
+    else:
+        logger.error(what, *args, exc_info=error)
 
 
 def _guarded(call: Callable[[], R]) -> R:

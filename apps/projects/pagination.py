@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qs
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
@@ -54,6 +56,19 @@ class CursorPage(CursorPagination):
         except (exceptions.NotFound, ValidationError, ValueError, TypeError, OverflowError) as error:
             # Its text goes into the query as it stands; what the column cannot take ends up here.
             raise InvalidField("This is not a cursor of this list.", field="cursor") from error
+
+    def decode_cursor(self, request: Request) -> Any:
+        """Return the place that the query names, None for the beginning. Raises ``ValueError`` for one not made here.
+
+        REST framework takes what decodes to nothing for the beginning: a client whose cursor was spoilt would read the
+        first page again and again.
+        """
+        given = request.query_params.get(self.cursor_query_param)
+        if given:
+            parts = parse_qs(b64decode(given, validate=True).decode("ascii"), strict_parsing=True)
+            if not parts.keys() <= {"o", "r", "p"}:
+                raise ValueError(given)
+        return super().decode_cursor(request)
 
     def get_paginated_response(self, data: Any) -> Response:
         """Return one page in AutoCode's form."""

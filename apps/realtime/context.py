@@ -15,6 +15,7 @@ from apps.core.events import Struct
 from apps.projects.aio import in_thread
 from apps.projects.services.commands import once
 from apps.realtime.protocol import Envelope
+from apps.realtime.turns import Turns
 
 if TYPE_CHECKING:
     from apps.realtime.room import Room
@@ -29,6 +30,7 @@ class Context:
     envelope: Envelope
     command_id: str
     identity: Identity | None
+    turns: Turns
     service: WebSocketService | None = None
     viewer: Viewer | None = None
     room: Room | None = None
@@ -79,5 +81,7 @@ class Context:
             return outcome if isinstance(outcome, dict) else {"seq": outcome.seq}
 
         data = [self.guid, msgspec.to_builtins(payload)]
-        answer, repeated = await in_thread(once, self.actor, self.command_id, self.envelope.type, data, reply)
+        answer, repeated = await self.turns.take(
+            self.guid, lambda: in_thread(once, self.actor, self.command_id, self.envelope.type, data, reply)
+        )
         return {**answer, "duplicate": True} if repeated else answer

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.views.decorators.csrf import csrf_exempt
@@ -20,8 +19,17 @@ from apps.accounts.identity import Identity
 from apps.accounts.sessions import user_from_session
 from apps.accounts.tokens import user_from_token
 from apps.core.correlation import current_correlation_id
-from apps.core.errors import AutoCodeError, Forbidden, Internal, InvalidField, NotAuthenticated, Unavailable
-from apps.projects.aio import in_thread
+from apps.core.errors import (
+    AutoCodeError,
+    Forbidden,
+    Internal,
+    InvalidField,
+    InvalidMessage,
+    NotAuthenticated,
+    Unavailable,
+)
+from apps.projects.aio import in_thread, log_failure, not_now
+from apps.projects.api.errors import REQUEST_ERRORS, as_error
 from apps.realtime.frames import Frame, Frames
 from apps.realtime.protocol import encode, error_data
 from apps.realtime.viewers import Viewer
@@ -40,16 +48,17 @@ def api(method: str) -> Callable[[View], Route]:
         @functools.wraps(view)
         async def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.method not in {method, "HEAD" if method == "GET" else method}:
-                return error_response(InvalidField(f"This answers {method} only."), status=405, allow=method)
+                return error_response(InvalidMessage(f"This answers {method} only."), status=405, allow=method)
             try:
                 return await view(request, *args, **kwargs)
             except AutoCodeError as error:
                 return error_response(error)
-            except DatabaseError as error:
-                logger.warning("the database does not answer: %s", error)
-                return error_response(Unavailable(retry_after_ms=1_000))
-            except Exception:
-                logger.exception("a view of the rooms failed")
+            except REQUEST_ERRORS as refused:
+                return error_response(as_error(refused)[0])
+            except Exception as error:  # noqa: BLE001 - every failure is answered
+                log_failure(logger, error, "a view of the rooms failed")
+                if not_now(error):
+                    return error_response(Unavailable(retry_after_ms=1_000))
                 return error_response(Internal(details={"correlationId": current_correlation_id()}))
 
         return csrf_exempt(wrapped)
@@ -105,11 +114,14 @@ def _csrf(request: HttpRequest) -> str:
 
 
 def number(request: HttpRequest, name: str, *, least: int, most: int) -> int | None:
-    """Return a whole number of the query, at most ``most``; None when it is absent. Raises ``InvalidField``."""
+    """Return a whole number of the query, ``most`` if it is more; None when it is absent.
+
+    Raises ``InvalidField``, also beyond 53 bits.
+    """
     text = request.GET.get(name)
     if text is None or text == "":
         return None
-    if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 17 or int(text) < least:
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or not least <= int(text) < 2**53:
         raise InvalidField(f"A whole number, at least {least}.", field=name)
     return min(int(text), most)
 

@@ -17,8 +17,9 @@ MAX_KEYS: Final = 200
 MAX_STRING: Final = 32_768  # bytes of UTF-8
 MAX_INTEGER: Final = 2**53 - 1
 
-# A whole string, or one bracket: what lies between does not matter to the depth.
-_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+# A string, or one bracket: what lies between does not matter to the depth. A string without an end is taken to the last
+# byte: tried again at each quote that it holds, it would cost the square of its length.
+_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def scan(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:

@@ -16,7 +16,7 @@ from apps.core import clock
 from apps.core.cancelling import asked_to_end
 from apps.core.errors import Unavailable
 from apps.core.ids import new_id
-from apps.projects.aio import in_thread
+from apps.projects.aio import in_thread, log_failure
 from apps.projects.selectors.access import Access
 from apps.projects.selectors.events import positions
 from apps.projects.signals import room_opened
@@ -31,6 +31,7 @@ from apps.realtime.router import MessageRouter
 from apps.realtime.stats import figures
 from apps.realtime.stores import presence_store, user_rate
 from apps.realtime.tracker import PresenceTracker
+from apps.realtime.turns import Turns
 
 if TYPE_CHECKING:
     from apps.realtime.http import Listener
@@ -59,6 +60,7 @@ class WebSocketManager:
         self.presence = PresenceTracker(presence_store(settings))
         self.rights = Rights(self)
         self.reads = Reads()
+        self.turns = Turns()
         self.ear = Ear(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: dict[str, asyncio.Future[Room]] = {}
@@ -105,7 +107,7 @@ class WebSocketManager:
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and asked_to_end():
                     raise
-                logger.exception("%s failed", getattr(work, "__name__", work))
+                log_failure(logger, error, "%s failed", getattr(work, "__name__", work))
 
     # --- connections --------------------------------------------------------------------------------------------
 
@@ -220,8 +222,8 @@ class WebSocketManager:
                 continue
             room.notice(position)
             if position.access_version != room.access_version:
-                room.access_version = position.access_version
                 await self.rights.check_room(room)
+                room.access_version = position.access_version  # afterwards: a check that failed is made again
             if not room.subscribed:
                 await self.ear.join(room)
 

@@ -8,7 +8,7 @@ from apps.accounts.identity import Identity
 from apps.accounts.tokens import users_from_tokens
 from apps.agents.events import AgentsLink
 from apps.agents.selectors.link import link_views
-from apps.projects.aio import Gathered
+from apps.projects.aio import Gathered, log_failure
 from apps.projects.selectors.access import Access, accesses_to
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,6 @@ class Reads:
         """Return the state of the link to the agents-server, or None when it cannot be read."""
         try:
             return await self._links.get(guid)
-        except Exception:
-            logger.exception("the state of the agents link cannot be read")
+        except Exception as error:  # noqa: BLE001 - nobody waits at the door for it
+            log_failure(logger, error, "the state of the agents link cannot be read")
             return None

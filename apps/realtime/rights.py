@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from apps.accounts.selectors import access_versions, ended_logins
 from apps.core.errors import Forbidden
-from apps.projects.aio import in_thread
+from apps.projects.aio import in_thread, log_failure
 from apps.projects.selectors.access import roles_in
 from apps.realtime.room import Room
 from apps.realtime.viewers import Viewer
@@ -38,11 +39,11 @@ class Rights:
         if guid is not None:
             room = self._manager.rooms.get(guid)
             if room is not None:
-                self._manager.spawn(self.check_room(room, user_id))
+                self._manager.spawn(_soon(self.check_room(room, user_id)))
         elif session is not None:
             self._end_login(user_id, session)
         else:
-            self._manager.spawn(self.check_users(user_id))
+            self._manager.spawn(_soon(self.check_users(user_id)))
 
     async def check_room(self, room: Room, user_id: str | None = None) -> None:
         """Compare the roles of a room's viewers (or of one user) with the database."""
@@ -124,3 +125,11 @@ class Rights:
         for listener, identity in list(manager.listeners.items()):
             if identity.user_id in users and versions.get(identity.user_id) != identity.access_version:
                 listener.end("session_ended")
+
+
+async def _soon(check: Coroutine[Any, Any, None]) -> None:
+    """Make a check that is made again by the clock if it fails."""
+    try:
+        await check
+    except Exception as error:  # noqa: BLE001 - see above
+        log_failure(logger, error, "a change of access cannot be checked just now")

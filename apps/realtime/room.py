@@ -18,7 +18,7 @@ import msgspec
 
 from apps.core import clock
 from apps.core.events import event_type
-from apps.projects.aio import in_thread
+from apps.projects.aio import in_thread, log_failure
 from apps.projects.records import Position
 from apps.projects.selectors.events import positions, read_events
 from apps.realtime import metrics
@@ -253,8 +253,8 @@ class Room:
                 attempt = 0
             except asyncio.CancelledError:
                 raise
-            except Exception:
-                logger.exception("the log of room %s cannot be read", self.guid)
+            except Exception as error:  # noqa: BLE001 - whatever it is, viewers wait for what is missing
+                log_failure(logger, error, "the log of room %s cannot be read", self.guid)
                 await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
                 attempt += 1
         metrics.REPAIRS.labels(how).inc()

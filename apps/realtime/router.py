@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 import msgspec
-from django.db import DatabaseError, InterfaceError, OperationalError
 
 from apps.accounts.audit import refused
 from apps.core import clock
@@ -28,7 +27,7 @@ from apps.core.errors import (
     UnknownType,
 )
 from apps.core.events import Struct
-from apps.projects.aio import in_thread
+from apps.projects.aio import in_thread, not_now
 from apps.projects.permissions import may
 from apps.projects.selectors.access import access_to
 from apps.realtime import handlers, metrics
@@ -75,17 +74,17 @@ class MessageRouter:
                     guid = context.envelope.project_guid or ""
                     await in_thread(refused, context.identity.actor, label, project=guid[:36], why=error.message)
                 raise
-            except (OperationalError, InterfaceError) as error:
-                outcome = Unavailable.code
-                logger.warning("the database does not answer: %s", error)
-                raise Unavailable(retry_after_ms=1_000) from error
             except asyncio.CancelledError as error:
                 if asked_to_end():
                     raise
                 outcome = Unavailable.code
                 logger.warning("what command %s waited for was cancelled", label)
                 raise Unavailable(retry_after_ms=1_000) from error
-            except (Exception, DatabaseError) as error:
+            except Exception as error:
+                if not_now(error):
+                    outcome = Unavailable.code
+                    logger.warning("the database does not answer: %s", error)
+                    raise Unavailable(retry_after_ms=1_000) from error
                 outcome = Internal.code
                 metrics.HANDLER_FAILURES.inc()
                 logger.exception("command %s failed", label)

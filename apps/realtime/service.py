@@ -31,7 +31,7 @@ from apps.core.errors import (
 )
 from apps.core.ids import new_id
 from apps.core.whence import Whence, coming_from
-from apps.projects.aio import in_thread
+from apps.projects.aio import in_thread, log_failure
 from apps.realtime import draining, metrics, ports
 from apps.realtime.close_codes import MEANINGS, CloseCode, because
 from apps.realtime.commands import COMMANDS, Rate
@@ -190,8 +190,8 @@ class WebSocketService:
             self._refuse_login(error)
         except AutoCodeError as error:
             self.close(CloseCode.TOO_MANY_CONNECTIONS, error)
-        except Exception:
-            logger.exception("the login cannot be checked")
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody is logged in by it
+            log_failure(logger, error, "the login cannot be checked")
             self.close(CloseCode.OVERLOADED, Unavailable(retry_after_ms=2_000))
 
     def _refuse_login(self, error: AutoCodeError, reply_to: str | None = None) -> None:
@@ -315,8 +315,8 @@ class WebSocketService:
         while self._work:
             try:
                 await self._work.popleft()()
-            except Exception:
-                logger.exception("a connection's work failed")
+            except Exception as error:  # noqa: BLE001 - what waits behind it goes on
+                log_failure(logger, error, "a connection's work failed")
         self._work = self._worker = None
 
     async def _carry_out(self, envelope: Envelope) -> None:
@@ -325,6 +325,7 @@ class WebSocketService:
             envelope=envelope,
             command_id=envelope.id or new_id(),
             identity=self.identity,
+            turns=self.manager.turns,
             service=self,
             room=place[0] if place else None,
             viewer=place[1] if place else None,

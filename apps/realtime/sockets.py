@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from apps.core.errors import AutoCodeError, Conflict, Forbidden, InvalidField, NotFound, NotJoined, Unavailable
 from apps.core.events import catalogue
-from apps.projects.aio import in_thread
+from apps.projects.aio import in_thread, log_failure
 from apps.projects.selectors.access import Access, access_to
 from apps.realtime.close_codes import CloseCode
 from apps.realtime.context import Context
@@ -62,13 +60,22 @@ class SocketRooms:
         mark = self._manager.rights.mark
         async with self._manager.visit(access) as room:
             viewer = self._place(room, access)
+            before, epoch_before = (viewer.joined, viewer.topics), room.epoch
             viewer.joined, viewer.topics = True, wanted
-            with self._looking_on(room, viewer):
+            try:
                 plan = await self._manager.recoveries[guid].plan(access, last_seq, epoch)
                 await self._enter(room, viewer, plan, context.envelope.id)
+            except Exception:
+                viewer.joined, viewer.topics = before
+                self._go_on(room, viewer, epoch_before)
+                raise
         if mark != self._manager.rights.mark or access.position.access_version != room.access_version:
             # Something changed while we were reading; the answer may be outdated already.
-            await self._manager.rights.check_room(room, viewer.user_id)
+            try:
+                await self._manager.rights.check_room(room, viewer.user_id)
+            except Exception:
+                self._service.close(CloseCode.POSITION_LOST)  # nobody looks whose right could not be asked
+                raise
 
     def _place(self, room: Room, access: Access) -> Viewer:
         """Return the viewer of this socket in ``room``, detached."""
@@ -139,7 +146,8 @@ class SocketRooms:
 
     async def _resync(self, room: Room, viewer: Viewer, access: Access, after_seq: int, reply_to: str | None) -> None:
         room.detach(viewer)
-        with self._looking_on(room, viewer):
+        epoch = room.epoch
+        try:
             recovery = self._manager.recoveries[room.guid]
             plan = await recovery.plan(access, after_seq, room.epoch)
             if not plan.recovered:
@@ -149,21 +157,21 @@ class SocketRooms:
             await recovery.complete(plan)
             room.attach(viewer, plan.upto)
             self._service.outlet.put_exempt(plan.frames)
-
-    @contextmanager
-    def _looking_on(self, room: Room, viewer: Viewer) -> Iterator[None]:
-        """Whatever fails in the block, a detached viewer that had looked on before misses nothing by it."""
-        try:
-            yield
         except Exception:
-            if self.places.get(room.guid) == (room, viewer):
-                missed = room.frames_after(viewer.seq)
-                if missed is None:
-                    self._service.close(CloseCode.POSITION_LOST)
-                else:
-                    room.attach(viewer, room.cursor.seq)
-                    self._service.outlet.put_exempt(missed)
+            self._go_on(room, viewer, epoch)
             raise
+
+    def _go_on(self, room: Room, viewer: Viewer, epoch: str) -> None:
+        """Let a viewer see what follows its place, though its recovery failed: it was in the room, and still is."""
+        if self._service.closing or self.places.get(room.guid) != (room, viewer):
+            return
+        missed = room.frames_after(viewer.seq) if viewer.joined else []
+        if missed is None or room.epoch != epoch or self._manager.rooms.get(room.guid) is not room:
+            self._service.close(CloseCode.POSITION_LOST)
+            return
+        room.attach(viewer, room.cursor.seq)
+        if missed:
+            self._service.outlet.put_exempt(missed)
 
     async def rejoin(self, viewer: Viewer, guid: str, reason: str) -> None:
         """Show the room anew: its log is another one."""
@@ -182,8 +190,9 @@ class SocketRooms:
                 await self._enter(room, viewer, plan, None)
         except (NotFound, Forbidden) as error:
             self.lost(viewer, error)
-        except Exception as error:  # noqa: BLE001 - a viewer that stays behind would not even know it
-            logger.warning("a room cannot be shown anew (%s)", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - shown nothing more, it must come back, whatever the reason
+            if not isinstance(error, AutoCodeError | KeyError):
+                log_failure(logger, error, "room %s cannot be shown anew", guid)
             self._service.close(CloseCode.POSITION_LOST)
 
     def leave(self, context: Context) -> None:

@@ -1,8 +1,11 @@
-"""HTTP addresses of the rooms."""
+"""HTTP addresses of the rooms, and their place in the API's description."""
 
 from django.urls import path
 
-from apps.realtime import views
+from apps.accounts.api.openapi import also
+from apps.realtime import openapi, views
+
+also(openapi.paths, openapi.schemas)
 
 _ROOM = "api/v1/projects/<uuid:guid>"
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.views.decorators.csrf import csrf_exempt
 
 from apps.core import clock
-from apps.core.errors import AutoCodeError, InvalidField, InvalidMessage, NotFound, UnknownType
+from apps.core.errors import AutoCodeError, InvalidField, InvalidMessage, UnknownType
 from apps.core.ids import is_key, new_id
 from apps.projects.aio import in_thread
 from apps.projects.selectors.access import Access, access_to
@@ -39,8 +40,8 @@ async def events(request: HttpRequest, guid: UUID) -> HttpResponse:
     """
     identity = await identity_of(request)
     access = await in_thread(access_to, identity.user_id, guid)
-    after = number(request, "after", least=0, most=2**53)
-    before = number(request, "before", least=1, most=2**53)
+    after = number(request, "after", least=0, most=2**53 - 1)
+    before = number(request, "before", least=1, most=2**53 - 1)
     limit = number(request, "limit", least=1, most=LONGEST_PAGE) or PAGE
     if before is not None:
         if after is not None:
@@ -165,7 +166,7 @@ async def event_stream(request: HttpRequest, guid: UUID) -> HttpResponseBase:
     """Stream the room's events (Server-Sent Events), from ``Last-Event-ID`` (``<epoch>:<seq>``) or ``after``."""
     identity = await identity_of(request)
     access = await in_thread(access_to, identity.user_id, guid)
-    epoch, after = request.GET.get("epoch"), number(request, "after", least=0, most=2**53)
+    epoch, after = request.GET.get("epoch"), number(request, "after", least=0, most=2**53 - 1)
     resumed = request.headers.get("Last-Event-ID", "")
     if resumed:
         epoch, _, seq = resumed.rpartition(":")
@@ -185,6 +186,8 @@ async def commands(request: HttpRequest, guid: UUID) -> HttpResponse:
     """Carry out one command: the body is its envelope; the answer is the envelope that a socket would get."""
     identity = await identity_of(request)
     await in_thread(access_to, identity.user_id, guid)  # before the body: a stranger learns nothing from its faults
+    if request.content_type != "application/json":
+        return error_response(InvalidMessage("A command is application/json."), status=415)
     manager = manager_here()
     received = decode(request.body, limit=manager.config.max_frame_bytes)
     if len(received) != 1:
@@ -195,7 +198,7 @@ async def commands(request: HttpRequest, guid: UUID) -> HttpResponse:
     envelope = _addressed(envelope, str(guid), request.headers.get("Idempotency-Key"))
     if not manager.router.row(envelope.type).over_http:
         raise UnknownType("This is for sockets only.", field="type")
-    context = Context(envelope=envelope, command_id=envelope.id or new_id(), identity=identity)
+    context = Context(envelope=envelope, command_id=envelope.id or new_id(), identity=identity, turns=manager.turns)
     try:
         row, data = await manager.router.carry_out(context)
     except AutoCodeError as error:
@@ -216,10 +219,11 @@ def _addressed(envelope: Envelope, guid: str, key: str | None) -> Envelope:
     return Envelope(envelope.type, guid, envelope.data, key or envelope.id)
 
 
+@csrf_exempt
 async def asyncapi(request: HttpRequest) -> HttpResponse:
     """Return the AsyncAPI document of the socket."""
     from apps.realtime.asyncapi import document
 
     if request.method not in {"GET", "HEAD"}:
-        return error_response(NotFound(), status=405, allow="GET")
+        return error_response(InvalidMessage("This answers GET only."), status=405, allow="GET")
     return json_response(document())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 
 import pytest
+from django.db.models.functions import Now
 
 from apps.agents.link import inbox
 from apps.agents.link.frames import Envelope
@@ -21,31 +23,53 @@ from tests.agents.conftest import FAST, db, linked
 from tests.support.factories import a_project
 
 
+def ends_in(seconds: float) -> None:
+    LinkLease.objects.update(expires_at=Now() + dt.timedelta(seconds=seconds))
+
+
 @pytest.mark.django_db
-def test_the_lease_passes_on_when_it_expires_or_is_released(move_clock):
-    first = lease.acquire("a", ttl_s=10)
+def test_the_lease_passes_on_when_it_expires_or_is_released():
+    first = lease.acquire("a", ttl_s=60)
     assert first is not None
-    assert lease.acquire("b", ttl_s=10) is None
-    move_clock(9)
-    lease.renew(first.epoch, ttl_s=10)
-    move_clock(9)
-    assert lease.acquire("b", ttl_s=10) is None
-    move_clock(2)
-    second = lease.acquire("b", ttl_s=10)
+    assert lease.acquire("b", ttl_s=60) is None
+    ends_in(-1)
+    lease.renew(first.epoch, ttl_s=60)
+    assert lease.acquire("b", ttl_s=60) is None
+    ends_in(-1)
+    second = lease.acquire("b", ttl_s=60)
     assert second is not None
     assert second.epoch == first.epoch + 1
     with pytest.raises(LeaseLost):
-        lease.renew(first.epoch, ttl_s=10)
+        lease.renew(first.epoch, ttl_s=60)
     lease.release(first.epoch)
-    assert lease.acquire("c", ttl_s=10) is None
+    assert lease.acquire("c", ttl_s=60) is None
     lease.release(second.epoch)
-    assert lease.acquire("c", ttl_s=10) is not None
+    assert lease.acquire("c", ttl_s=60) is not None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("wrong_by_s", [-3600, 3600])
+def test_a_process_whose_clock_is_wrong_neither_takes_the_lease_nor_leaves_it_for_ever(move_clock, wrong_by_s):
+    project = a_project()
+    held = lease.acquire("right", ttl_s=60)
+    assert held is not None
+    link_status.record(held.epoch, state="connected")
+    move_clock(wrong_by_s)
+    assert lease.acquire("wrong", ttl_s=60) is None
+    assert link_view(project.guid).state == "connected"
+    lease.release(held.epoch)
+    assert lease.acquire("wrong", ttl_s=60) is not None
+    move_clock(-wrong_by_s)
+    assert lease.acquire("right", ttl_s=60) is None
+    ends_in(-1)
+    assert link_view(project.guid).state == "down"
+    assert lease.acquire("right", ttl_s=60) is not None
 
 
 @pytest.mark.django_db
 def test_an_older_epoch_writes_nothing():
     project = a_project()
-    old = lease.acquire("a", ttl_s=0)
+    old = lease.acquire("a", ttl_s=-1)
     new = lease.acquire("b", ttl_s=10)
     assert old is not None
     assert new is not None
@@ -77,9 +101,7 @@ async def test_of_two_handlers_one_speaks_and_the_other_takes_over(server, proje
         async with linked(server) as second:
             await server.until(lambda: first.state == "connected")
             assert second.state == "down"
-            first_one = await db(LinkLease.objects.get)
-            # The first one's process freezes: its lease runs out.
-            await db(lambda: LinkLease.objects.update(expires_at=first_one.expires_at.replace(year=2000)))
+            await db(ends_in, -1)  # the first one's process freezes
             await server.connected(2)
             await server.until(lambda: second.state == "connected")
             await server.until(lambda: first.state != "connected")

@@ -411,7 +411,11 @@ async def test_a_gap_is_told_and_asks_for_the_truth(server, project):
         await server.tell("agent_message", project.guid, {"agentId": "x", "content": "b"}, offset=4)
         await server.command("project_status_sync", 2)
         view = await db(link_view, project.guid)
-    assert view.gap == "messages 2-3 of the agents-server never came"
+        assert view.gap == "messages 2-3 of the agents-server never came"
+        for number in (2, 3):
+            await server.tell("agent_message", project.guid, {"agentId": "x", "content": "c"}, offset=number)
+        view = await db(link_view, project.guid)
+    assert view.gap is None
 
 
 async def test_runs_that_the_server_forgot_end_as_lost(server, project):
@@ -460,7 +464,7 @@ async def test_news_before_the_welcome_waits_for_it(server, project):
 
 async def test_what_a_killed_holder_had_on_its_way_is_sent_again(server, project):
     def killed():
-        held = lease.acquire("killed", ttl_s=0)
+        held = lease.acquire("killed", ttl_s=-1)
         assert held is not None
         return relay.take(held.epoch, limit=1)[0].key
 

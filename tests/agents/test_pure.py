@@ -63,7 +63,7 @@ def test_backoff_doubles_up_to_its_bound_with_jitter():
 
 def test_the_place_is_below_what_is_still_open():
     place = Offsets(resume=10, highest=12)
-    assert [place.received(offset) for offset in (11, 12, 13, 14)] == [None] * 4
+    assert [place.received(offset) for offset in (11, 12, 13, 14)] == [0] * 4
     place.kept(12)
     assert place.resume == 10
     place.kept(11)
@@ -75,9 +75,32 @@ def test_the_place_is_below_what_is_still_open():
 
 def test_a_hole_is_a_gap_only_among_new_messages():
     place = Offsets(resume=10, highest=20)
-    assert place.received(15) is None, "what was acknowledged before is not sent again"
-    assert place.received(22) == "messages 21-21 of the agents-server never came"
-    assert place.received(15) is None, "a repeat is no gap"
+    assert place.received(15) == 0, "what was acknowledged before is not sent again"
+    assert place.received(22) == 1
+    assert place.gap == "messages 21-21 of the agents-server never came"
+    assert place.received(15) == 0, "a repeat is no gap"
+
+
+def test_a_hole_is_filled_by_what_comes_late_and_the_place_waits_for_it():
+    place = Offsets(resume=2, highest=2)
+    for offset, more in ((7, 4), (4, -1), (4, 0), (10, 2)):
+        assert place.received(offset) == more
+        place.kept(offset)
+    assert place.resume == 2, "the next hello asks for what is missing"
+    assert place.gap == "messages 3-3, 5-6, 8-9 of the agents-server never came"
+    for offset in (3, 6, 5, 9, 8):
+        assert place.received(offset) == -1
+        place.kept(offset)
+    assert (place.gap, place.resume) == ("", 10)
+
+
+def test_more_holes_than_anybody_watches_do_not_hold_the_place_for_ever():
+    place = Offsets(resume=0, highest=0)
+    for offset in range(2, 5_000, 2):
+        place.received(offset)
+        place.kept(offset)
+    assert 0 < place.resume < 4_998
+    assert len(place.gap) < 200
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,15 @@ def test_a_viewer_reads_it_and_changes_nothing(browser_of):
 def test_an_owner_archives_the_project_and_takes_it_back(browser_of):
     project = a_project(owner := a_person(), name="Over")
     browser = browser_of(owner)
-    assert browser.post(about(project), {"archived": "yes"}).headers["Location"] == "/"
+    asked = browser.post(about(project), {"archived": "yes"})  # as a browser does whose script is not there yet
+    assert (asked.status_code, b"Archive the project?" in asked.content, b"<textarea" in asked.content) == (
+        200,
+        True,
+        False,
+    )
+    project.refresh_from_db()
+    assert project.status != "archived"
+    assert browser.post(about(project), {"archived": "yes", "confirmed": "yes"}).headers["Location"] == "/"
     project.refresh_from_db()
     assert project.status == "archived"
     page = browser.get(about(project)).content.decode()

@@ -24,12 +24,16 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A command of a client. ``seq`` is the event that the answer named, if it named one."""
+    """A command of a client. ``seq`` is the event that the answer named, if it named one.
+
+    ``to_agents``: the agents-server is to hear of it.
+    """
 
     key: str
     project: str
     outcome: Outcome
     seq: int | None = None
+    to_agents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,18 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A row of the outbox at the end. ``reason`` says why it waits or died."""
+    """A row of the outbox at the end.
+
+    ``reason`` says why it waits or died; ``command`` is what made it, if one did; ``again``: an operator sent it after
+    it had died, out of its order.
+    """
 
     key: str
     project: str
     state: str
     reason: str = ""
+    command: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,15 @@ class Effect:
     project: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Something that the agents-server reported, in its order, however often it sent it; ``key`` is in the log."""
+
+    key: str
+    project: str
+    acked: bool = True
+
+
 @dataclass(slots=True)
 class History:
     """Everything about one run."""
@@ -106,6 +125,7 @@ class History:
     log: list[Stored]
     outbox: list[Promise] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    reported: list[Reported] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     """Tracebacks, answers 5xx and closes 1011 that the fault does not excuse."""
 
@@ -212,18 +232,57 @@ def promises_are_kept(history: History) -> Iterator[Violation]:
     known = {promise.key: promise for promise in history.outbox}
     for key in counted.keys() - known.keys():
         yield Violation("C7", f"{key} was never promised")
+    projects = {promise.key: promise.project for promise in history.outbox}
+    for effect in history.effects:
+        if projects.get(effect.key, effect.project) != effect.project:
+            yield Violation("C7", f"{effect.key} had its effect in another project")
     for promise in history.outbox:
         if promise.state == "acked" and not counted[promise.key]:
             yield Violation("C7", f"{promise.key} counts as delivered and had no effect")
         if promise.state not in {"acked", "dropped"} and not promise.reason:
             yield Violation("C7", f"{promise.key} is {promise.state} without a reason")
-    order = {promise.key: place for place, promise in enumerate(history.outbox)}
+    order = {promise.key: place for place, promise in enumerate(history.outbox) if not promise.again}
     last: dict[str, int] = {}
     for effect in history.effects:
-        place = order.get(effect.key, -1)
+        place = order.get(effect.key)
+        if place is None:
+            continue
         if place < last.get(effect.project, -1):
             yield Violation("C7", f"{effect.key} came out of its project's order")
         last[effect.project] = max(place, last.get(effect.project, -1))
+
+
+def commands_are_promised_once(history: History) -> Iterator[Violation]:
+    """C7: what a person said to the agents and was accepted is promised to them once; what was refused is not."""
+    promises = Counter(promise.command for promise in history.outbox if promise.command)
+    for command, times in promises.items():
+        if times > 1:
+            yield Violation("C7", f"{command} was promised {times} times")
+    for client in history.clients:
+        accepted = {sent.key for sent in client.sent if sent.outcome is not Outcome.FAIL}
+        for sent in client.sent:
+            if not sent.to_agents:
+                continue
+            if sent.outcome is Outcome.OK and not promises[sent.key]:
+                yield Violation("C7", f"{client.name}: {sent.key} was accepted and never promised")
+            if sent.key not in accepted and promises[sent.key]:
+                yield Violation("C7", f"{client.name}: {sent.key} was refused and promised all the same")
+
+
+def reports_happen_once(history: History) -> Iterator[Violation]:
+    """C7, the other way: what the agents-server reported is in the log once, in its project, in its order."""
+    places = _by_key(history.log)
+    last: dict[str, int] = defaultdict(int)
+    for one in history.reported:
+        found = places.get(one.key, [])
+        if len(found) > 1 or (one.acked and not found):
+            yield Violation("C7", f"{one.key} was reported and is {len(found)} times in the log")
+        for stored in found:
+            if stored.project != one.project:
+                yield Violation("C7", f"{one.key} was reported for another project")
+            elif stored.seq < last[one.project]:
+                yield Violation("C7", f"{one.key} came out of the order in which it was reported")
+            last[stored.project] = max(last[stored.project], stored.seq)
 
 
 def strangers_see_nothing(history: History) -> Iterator[Violation]:
@@ -265,6 +324,8 @@ CHECKS = (
     clients_saw_the_log,
     commands_happen_once,
     promises_are_kept,
+    commands_are_promised_once,
+    reports_happen_once,
     strangers_see_nothing,
     everybody_arrives,
     nobody_complains,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from apps.projects.aio import in_thread
 from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
 from tests.faults.checker import History, Violation, judge
-from tests.faults.kit import Player, Proxy, stored
+from tests.faults.kit import Player, Proxy, Refusal, stored
+from tests.faults.scene import Scene, a_scene
 from tests.realtime.serving import Serving
 from tests.serve.conftest import PLENTY
 from tests.support.factories import a_person, a_project
@@ -60,6 +62,11 @@ class Stage:
             self.servers[place] = server
         return await server.ready()
 
+    def stop(self) -> None:
+        """End every server."""
+        for server in self.servers:
+            server.stop()
+
     async def writes(self) -> None:
         """Return when every writer's commands are carried out."""
 
@@ -71,6 +78,20 @@ class Stage:
                     await asyncio.sleep(pause.uniform(0.02, 0.1))
 
         await asyncio.gather(*(one(player, number) for number, player in enumerate(self.players[:WRITERS])))
+
+    async def all_there(self) -> None:
+        """Return when everybody is in their rooms: a fault that comes earlier would find nobody."""
+        await asyncio.gather(*(player.there() for player in self.players))
+
+    async def refused(self, least: int = 1) -> None:
+        """Return when so many commands were answered with "not now"."""
+        while len(self.refusals) < least:  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.02)
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """Every command that was answered with "not now"."""
+        return [refusal for player in self.players for refusal in player.refusals]
 
     async def all_see_all(self) -> None:
         """Return when everybody was shown the end of every log."""
@@ -93,9 +114,17 @@ class Stage:
 @pytest.fixture
 async def stage(transactional_db: None, tmp_path: Path, private_redis: Redis) -> AsyncIterator[Stage]:
     """The stage, with everybody in their rooms."""
+    async with staged(tmp_path, private_redis) as made:
+        yield made
+
+
+@asynccontextmanager
+async def staged(directory: Path, redis: Redis, *, servers: int = SERVERS, **variables: Any) -> AsyncIterator[Stage]:
+    """Give a stage on the database that this process uses."""
     seed = int(os.environ.get("AUTOCODE_TEST_SEED") or time.time_ns() % 1_000_000)
-    environment = PLENTY | {"AUTOCODE_REDIS_URL": private_redis.url, "AUTOCODE_DEBUG": "off", "AUTOCODE_DRAIN_S": 1}
-    made = Stage(seed, tmp_path, private_redis, environment)
+    environment = PLENTY | {"AUTOCODE_REDIS_URL": redis.url, "AUTOCODE_DEBUG": "off", "AUTOCODE_DRAIN_S": 1}
+    environment |= variables
+    made = Stage(seed, directory, redis, environment)
 
     def furnish() -> Any:
         owner = a_person("ada")
@@ -110,50 +139,75 @@ async def stage(transactional_db: None, tmp_path: Path, private_redis: Redis) ->
 
     people = await in_thread(furnish)
     async with AsyncExitStack() as stack:
-        for _ in range(SERVERS):
-            server = await made.start()
+        stack.callback(made.stop)
+        await asyncio.gather(*(made.start() for _ in range(servers)))
+        for server in made.servers:
             made.lines.append(await stack.enter_async_context(Proxy(server.port)))
         urls = [line.url for line in made.lines]
         made.players = [
-            Player(f"p{n}", person, made.rooms, urls[n % SERVERS :] + urls[: n % SERVERS], seed)
+            Player(f"p{n}", person, made.rooms, urls[n % servers :] + urls[: n % servers], seed)
             for n, person in enumerate(people)
         ]
         yield made
         for player in made.players:
             player.stop()
-    for server in made.servers:
-        server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Path:
+    """The data of a PostgreSQL whose database has all tables, to be copied."""
+    from tests.faults.stores import migrated
+
+    with django_db_blocker.unblock():
+        return migrated(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any) -> Path:
+    """A SQLite file with all tables, to be copied."""
+    from tests.faults.stores import migrated_file
+
+    with django_db_blocker.unblock():
+        return migrated_file(tmp_path_factory.mktemp("sqlite"))
 
 
 @pytest.fixture
 async def survives(stage: Stage) -> Callable[..., Any]:
     """``await survives(fault)``: let everybody play, break things, and judge what happened."""
+    return functools.partial(survive, stage)
 
-    async def run(fault: Callable[[Stage], Any]) -> History:
-        playing = [asyncio.create_task(player.play()) for player in stage.players]
-        writing = asyncio.create_task(stage.writes())
-        breaking = asyncio.create_task(fault(stage))
-        try:
-            async with asyncio.timeout(HEALED_S * 2):
-                await breaking
-                await writing
-            async with asyncio.timeout(HEALED_S):
-                await stage.all_see_all()
-        finally:
-            for player in stage.players:
-                player.stop()
-            await asyncio.wait(playing, timeout=10)
-            for task in (*playing, writing, breaking):
-                task.cancel()
-        history = History(
-            clients=[player.history for player in stage.players],
-            log=await in_thread(stored, stage.rooms),
-            complaints=stage.complaints(),
-        )
-        found: list[Violation] = judge(history)
-        assert not found, (stage.seed, len(found), found[:5])
-        written = WRITERS * COMMANDS * ROOMS
-        assert sum(one.key.startswith("w") for one in history.log) == written
-        return history
 
-    return run
+async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
+    """Let everybody play on the stage, break things, and judge what happened."""
+    playing = [asyncio.create_task(player.play()) for player in stage.players]
+    writing = asyncio.create_task(stage.writes())
+    breaking = asyncio.create_task(fault(stage))
+    try:
+        async with asyncio.timeout(HEALED_S * 2):
+            await breaking
+            await writing
+        async with asyncio.timeout(HEALED_S):
+            await stage.all_see_all()
+    finally:
+        for player in stage.players:
+            player.stop()
+        await asyncio.wait(playing, timeout=10)
+        for task in (*playing, writing, breaking):
+            task.cancel()
+    history = History(
+        clients=[player.history for player in stage.players],
+        log=await in_thread(stored, stage.rooms),
+        complaints=stage.complaints(),
+    )
+    found: list[Violation] = judge(history)
+    assert not found, (stage.seed, len(found), found[:5])
+    written = WRITERS * COMMANDS * ROOMS
+    assert sum(one.key.startswith("w") for one in history.log) == written
+    return history
+
+
+@pytest.fixture
+async def scene(transactional_db: None, tmp_path: Path, redis_url: str) -> AsyncIterator[Scene]:
+    """The link's scene: rooms, people, a scripted agents-server; ``await scene.begin()`` starts a server."""
+    async with a_scene(tmp_path, redis_url) as made:
+        yield made

@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -108,6 +109,15 @@ class Proxy:
         raise ConnectionResetError
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A command that was answered with "not now": the error's code, and after how many seconds."""
+
+    code: str
+    project: str
+    seconds: float
+
+
 class Player:
     """A client that comes back whenever it is cut off, from where it stands, and notes what it was shown.
 
@@ -116,7 +126,7 @@ class Player:
 
     def __init__(self, name: str, user: Any, rooms: Sequence[Project], urls: Sequence[str], seed: int) -> None:
         self.history = Client(name)
-        self._user, self._rooms, self._urls = user, rooms, list(urls)
+        self.user, self._rooms, self._urls = user, rooms, list(urls)
         self._random = random.Random(f"{seed}{name}")
         self._url = self._urls[0]
         self._at: dict[str, tuple[str, int]] = {}
@@ -124,12 +134,13 @@ class Player:
         self._there = asyncio.Event()
         self._stopped = False
         self.connections = 0
+        self.refusals: list[Refusal] = []
 
     async def play(self) -> None:
         """Watch until ``stop``."""
         while not self._stopped:
             try:
-                self._tab = await Browser.open(self._user, url=self._url)
+                self._tab = await Browser.open(self.user, url=self._url)
                 self.connections += 1
                 for room in self._rooms:
                     await self._join(self._tab, room)
@@ -176,6 +187,7 @@ class Player:
             if tab is None:
                 await asyncio.sleep(0.01)
                 continue
+            asked = time.monotonic()
             try:
                 async with asyncio.timeout(ANSWER_S):
                     reply = await tab.command("create_task", {"title": key}, room, command_id=key)
@@ -187,6 +199,7 @@ class Player:
                 self.history.sent.append(Sent(key, str(room.guid), Outcome.OK, reply["data"]["seq"]))
                 return dict(reply["data"])
             assert reply["data"]["retryable"], reply
+            self.refusals.append(Refusal(reply["data"]["code"], str(room.guid), time.monotonic() - asked))
             await asyncio.sleep(reply["data"].get("retryAfterMs", 200) / 1000)
 
     async def _lost(self, tab: Browser) -> None:
@@ -194,6 +207,10 @@ class Player:
         if self._tab is tab and tab.code is None:
             tab.line.socket.transport.abort()  # type: ignore[attr-defined] # the websockets client's
         await asyncio.sleep(0.05)
+
+    async def there(self) -> None:
+        """Return when it is connected and in its rooms."""
+        await self._there.wait()
 
     def stop(self) -> None:
         """Leave."""
@@ -224,7 +241,7 @@ def stored(rooms: Sequence[Project]) -> list[Stored]:
     found = []
     for row in rows:
         data = json.loads(row.data)
-        key = data["task"]["title"] if row.type == "task_created" else ""
+        key = _words(row.type, data)
         project = row.project
         found.append(Stored(str(project.guid), project.epoch, row.seq, digest(row.type, data), key=key))
     return found
@@ -262,6 +279,18 @@ async def deliver(agents: ScriptedAgents, messages: list[dict[str, Any]]) -> Non
                 await agents.pause(0.05)
     refused = [agents.answers[one["id"]][0] for one in messages if agents.answers[one["id"]][0]["type"] != "ack"]
     assert not refused, refused
+
+
+def _words(type_: str, data: Any) -> str:
+    """Return the words by which a test knows the command or report again that made this event."""
+    match type_:
+        case "task_created":
+            return str(data["task"]["title"])
+        case "agent_message":
+            return str(data["content"])
+        case "project_message" if data["kind"] == "user":
+            return str(data["content"])
+    return ""
 
 
 Breaking = Callable[[], Awaitable[None]]

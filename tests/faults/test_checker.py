@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.checker import Client, Effect, History, Outcome, Placed, Promise, Sent, Shown, Stored, judge
+from tests.faults.checker import Client, Effect, History, Outcome, Placed, Promise, Reported, Sent, Shown, Stored, judge
 
 EVENTS = 12
 
@@ -28,6 +28,10 @@ def good() -> History:
         Sent("p-k4", "p", Outcome.OK, 4),
         Sent("p-lost", "p", Outcome.UNKNOWN),
         Sent("p-no", "p", Outcome.FAIL),
+        Sent("say-1", "p", Outcome.UNKNOWN, to_agents=True),
+        Sent("say-1", "p", Outcome.OK, to_agents=True),
+        Sent("say-2", "q", Outcome.OK, to_agents=True),
+        Sent("say-no", "q", Outcome.FAIL, to_agents=True),
     ]
     cut = Client("cut", shown=[Placed(0, "p", "e", 2, anew=True), *map(event, range(3, 7))])
     cut.shown += [Placed(7.0, "p", "e", 6, anew=False), *map(event, range(7, EVENTS + 1))]
@@ -37,7 +41,13 @@ def good() -> History:
     outbox = [Promise(f"o{n}", "p" if n % 2 else "q", "acked") for n in range(6)]
     outbox += [Promise("o6", "q", "pending", "the agents-server is away"), Promise("o7", "p", "dropped")]
     effects = [Effect(f"o{n}", "p" if n % 2 else "q") for n in (1, 0, 2, 3, 5, 4)]
-    return History([stays, cut, anew, gone], log, outbox, effects)
+    outbox.insert(0, Promise("o8", "p", "acked", again=True))
+    effects.append(Effect("o8", "p"))
+    for place, command in ((2, "say-1"), (7, "say-2")):
+        another(outbox, place, command=command)
+    reported = [Reported(f"{project}-k{seq}", project) for seq in (5, 6, 9) for project in "pq"]
+    reported.append(Reported("lost", "p", acked=False))
+    return History([stays, cut, anew, gone], log, outbox, effects, reported)
 
 
 def test_a_run_that_went_well_breaks_no_promise() -> None:
@@ -81,7 +91,19 @@ MUTATIONS: list[tuple[str, str, Callable[[History], object]]] = [
     ("a promise is lost though it counts as kept", "C7", lambda h: h.effects.pop(2)),
     ("promises change places", "C7", lambda h: h.effects.insert(0, h.effects.pop(3))),
     ("a promise that nobody made", "C7", lambda h: h.effects.append(Effect("o99", "p"))),
-    ("a promise waits for no reason", "C7", lambda h: another(h.outbox, 6, reason="")),
+    ("a promise waits for no reason", "C7", lambda h: another(h.outbox, 7, reason="")),
+    ("agents act in another project", "C7", lambda h: another(h.effects, 0, project="q")),
+    ("what was sent again has its effect twice", "C7", lambda h: h.effects.append(Effect("o8", "p"))),
+    ("an early one comes late, by itself", "C7", lambda h: another(h.outbox, 0, again=False)),
+    ("a promise is on its way for ever", "C7", lambda h: another(h.outbox, 2, state="sent")),
+    ("a promise died without a word", "C7", lambda h: another(h.outbox, 2, state="dead")),
+    ("an accepted command is not promised", "C7", lambda h: another(h.outbox, 2, command="")),
+    ("a command is promised twice", "C7", lambda h: another(h.outbox, 3, command="say-1")),
+    ("a refused command is promised", "C7", lambda h: another(h.outbox, 5, command="say-no")),
+    ("a report is lost", "C7", lambda h: h.reported.append(Reported("p-k99", "p"))),
+    ("a report happened twice", "C7", lambda h: another(h.log, 9, key="p-k5")),
+    ("a report happened elsewhere", "C7", lambda h: another(h.reported, 0, project="q")),
+    ("reports change places", "C7", lambda h: h.reported.insert(0, h.reported.pop(4))),
     ("somebody removed looks on", "C8", lambda h: shown(h, "gone").append(dataclasses.replace(event(3), at=3.6))),
     ("somebody falls behind for ever", "C9", lambda h: shown(h, "stays").pop()),
     ("somebody began anew and stayed there", "C9", lambda h: [shown(h, "anew").pop() for _ in range(2)]),

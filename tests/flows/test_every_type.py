@@ -54,6 +54,11 @@ class Watcher:
         await self.until(lambda: command in self.replies)
         return self.replies[command]
 
+    async def done(self, type_: str, data: dict[str, Any], project: str | None = None) -> dict[str, Any]:
+        reply = await self.reply(type_, data, project)
+        assert reply["type"] != "error", reply
+        return reply
+
     async def read(self) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for text in self.socket:
@@ -95,25 +100,25 @@ async def tell_the_story(site: Site) -> dict[str, set[str]]:
     async with connect(address, subprotocols=offered, max_size=None) as socket:
         watcher = Watcher(socket, projects)
         reading, beating = asyncio.create_task(watcher.read()), asyncio.create_task(watcher.beat())
-        await watcher.reply("authenticate", {"token": token})
+        await watcher.done("authenticate", {"token": token})
         for name in projects:
-            await watcher.reply("join_project", {}, name)
+            await watcher.done("join_project", {}, name)
         for name in ("Table formatter", "Bug 118"):
             ask(f"{site.url()}/api/v1/projects/{projects[name]}/status/", {"status": "inProgress"}, token)
 
         todo = "To-do API"
-        await watcher.reply("ping", {"t": 1})
-        await watcher.reply("chat", {"message": "status?"}, todo)
-        await watcher.reply("user_feedback", {"content": "Please use dataclasses", "target": {}, "mode": "steer"}, todo)
-        made = await watcher.reply("create_task", {"title": "Write a changelog"}, todo)
+        await watcher.done("ping", {"t": 1})
+        await watcher.done("chat", {"message": "status?"}, todo)
+        await watcher.done("user_feedback", {"content": "Please use dataclasses", "target": {}, "mode": "steer"}, todo)
+        made = await watcher.done("create_task", {"title": "Write a changelog"}, todo)
         task = made["data"]["taskId"]
-        await watcher.reply("update_task", {"taskId": task, "version": 1, "priority": "high"}, todo)
-        await watcher.reply("set_task_status", {"taskId": task, "status": "doing"}, todo)
-        await watcher.reply("reset_tasks", {"taskIds": [task]}, todo)
-        await watcher.reply("delete_task", {"taskId": task}, todo)
-        await watcher.reply("subscribe", {"topic": f"project:{projects[todo]}/tasks"}, todo)
-        await watcher.reply("unsubscribe", {"topic": f"project:{projects[todo]}/tasks"}, todo)
-        await watcher.reply("subscribe", {"topic": "system/stats"})
+        await watcher.done("update_task", {"taskId": task, "priority": "high"}, todo)
+        await watcher.done("set_task_status", {"taskId": task, "status": "doing"}, todo)
+        await watcher.done("reset_tasks", {"taskIds": [task]}, todo)
+        await watcher.done("delete_task", {"taskId": task}, todo)
+        await watcher.done("subscribe", {"topic": f"project:{projects[todo]}/tasks"}, todo)
+        await watcher.done("unsubscribe", {"topic": f"project:{projects[todo]}/tasks"}, todo)
+        await watcher.done("subscribe", {"topic": "system/stats"})
         ask(f"{site.url()}/api/v1/projects/{projects[todo]}/", {"description": "A new one"}, token, method="PATCH")
         await watcher.send("focus", {"panes": ["tasks"]}, todo)
         refused = await watcher.reply("set_task_status", {"taskId": task, "status": "doing"}, todo)
@@ -127,7 +132,7 @@ async def tell_the_story(site: Site) -> dict[str, set[str]]:
         wanted = set(catalogue()) | {"token_expiring"}
         with contextlib.suppress(TimeoutError):
             await watcher.until(lambda: wanted <= set(watcher.seen), seconds=90)
-        await watcher.reply("leave_project", {}, todo)
+        await watcher.done("leave_project", {}, todo)
         await asyncio.to_thread(site.server.stop)
         await reading
         beating.cancel()

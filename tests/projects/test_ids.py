@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from apps.core.ids import uuid7
+from apps.core import clock
+from apps.core.ids import first_at, uuid7
 
 
 def test_a_child_makes_other_ids_than_its_parent() -> None:
@@ -23,3 +24,10 @@ def test_ids_rise_and_their_random_part_is_never_given_twice() -> None:
     assert ids == sorted(ids)
     assert len({one.bytes[8:] for one in ids}) == len(ids)
     assert {one.version for one in ids} == {7}
+
+
+def test_the_first_id_of_a_moment_parts_those_before_it_from_those_after():
+    before = uuid7()
+    while (moment := clock.now()).timestamp() * 1000 <= (before.int >> 80) + 1:
+        pass
+    assert before < first_at(moment) <= uuid7()

@@ -35,7 +35,7 @@ class ScriptedAgents:
         self.sockets: list[ServerConnection] = []
         self.refuse: int | None = None
         self.on_command: Callable[[dict[str, Any]], list[str]] = lambda _frame: ["ack"]
-        self.sync = True
+        self.on_frame: Callable[[int], object] = lambda _size: None
         self._server: Server | None = None
         self._port = 0
         self._news = asyncio.Event()
@@ -136,6 +136,7 @@ class ScriptedAgents:
         self.sockets.append(socket)
         try:
             async for raw in socket:
+                self.on_frame(len(raw.encode() if isinstance(raw, str) else raw))
                 value = msgspec.json.decode(raw)
                 for frame in value if isinstance(value, list) else [value]:
                     await self._frame(socket, frame)

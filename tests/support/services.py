@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 
 class MissingError(Exception):
@@ -57,9 +57,11 @@ class Service:
     user: str | None = None
     stop_signal = signal.SIGTERM
 
-    def __init__(self) -> None:
+    def __init__(self, within: Path | None = None) -> None:
+        """Take the directory (of the system's temporary one unless given) in which the server gets its own."""
         self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix=f"autocode-{type(self).__name__.lower()}-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"autocode-{type(self).__name__.lower()}-", dir=within))
+        self.log = self.directory / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
@@ -75,8 +77,7 @@ class Service:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         self.prepare()
-        log = self.directory / "server.log"
-        with log.open("ab") as output:
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command(),
                 stdin=subprocess.DEVNULL,
@@ -86,7 +87,7 @@ class Service:
                 cwd=self.directory,
                 start_new_session=True,  # Ctrl-C is for the tests, not for their servers
             )
-        wait_for_port(self.port, process=self.process, log=log)
+        wait_for_port(self.port, process=self.process, log=self.log)
         self.ready()
 
     def stop(self) -> None:
@@ -145,15 +146,32 @@ class Postgres(Service):
 
     stop_signal = signal.SIGINT  # "fast": cuts sessions instead of waiting for them
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self, within: Path | None = None, *, copy_of: Path | None = None, wal: Path | None = None, **options: Any
+    ) -> None:
+        """Begin empty, or with a ``copy_of`` another one's data; ``options`` are for ``postgresql.conf``.
+
+        ``wal`` is where the log of writes goes if not to the data. Its segments are small, so that a full disk is
+        noticed soon.
+        """
+        super().__init__(within)
         self.programs = self._programs()
+        self._copy_of, self._wal, self.options = copy_of, wal, options
         self.data = self.directory / "data"
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/autocode"
         if os.geteuid() == 0:
             self.user = "postgres"  # it refuses to run as root
-            account = pwd.getpwnam(self.user)
-            os.chown(self.directory, account.pw_uid, account.pw_gid)
+            self._own(self.directory)
+
+    def _own(self, directory: Path) -> None:
+        """Give the directory, with all that is in it, to the server's user."""
+        account = pwd.getpwnam(self.user or "")
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, account.pw_uid, account.pw_gid)
+
+    def crash(self) -> None:
+        """End it as "immediate" does: no goodbye, no checkpoint; the next start recovers from the log."""
+        self._end(signal.SIGQUIT)
 
     @staticmethod
     def _programs() -> Path:
@@ -170,8 +188,17 @@ class Postgres(Service):
         if self.data.exists():
             (self.data / "postmaster.pid").unlink(missing_ok=True)  # left by kill()
             return
+        if self._copy_of is not None:
+            shutil.copytree(self._copy_of, self.data, symlinks=True)
+            if self._wal is not None:
+                shutil.move(self.data / "pg_wal", self._wal)
+                (self.data / "pg_wal").symlink_to(self._wal)
+            if self.user is not None:
+                self._own(self.data)
+                self._own(self._wal or self.data)
+            return
         self._run("initdb", "--pgdata", str(self.data), "--username=postgres", "--auth=trust", "--no-sync",
-                  "--encoding=UTF8", "--locale=C.UTF-8")  # fmt: skip
+                  "--encoding=UTF8", "--locale=C.UTF-8", "--wal-segsize=1")  # fmt: skip
 
     def command(self) -> list[str]:
         options = {
@@ -183,7 +210,7 @@ class Postgres(Service):
             "full_page_writes": "off",
             "max_connections": 200,
             "shared_buffers": "64MB",
-        }
+        } | self.options
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return [str(self.programs / "postgres"), "-D", str(self.data), *settings]
 

@@ -18,8 +18,10 @@ from msgspec import UNSET, UnsetType
 from apps.core.events import Struct
 
 F = TypeVar("F", bound=Callable[..., Any])
+Description = Callable[[], dict[str, Any]]
 
 _REF: Final = "#/components/schemas/{name}"
+_others: list[tuple[Description, Description]] = []
 _structs: dict[Any, None] = {}
 """Every struct that a method takes or returns, in the order of declaration."""
 
@@ -99,16 +101,24 @@ def described(
     return decorate
 
 
+def also(paths: Description, schemas: Description) -> None:
+    """Describe operations whose views are not REST framework's: ``paths`` and the ``schemas`` that they name."""
+    _others.append((paths, schemas))
+
+
 def complete(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:  # noqa: FBT001
-    """Add the structs' schemas and mark the bodies that must be sent (drf-spectacular's hook)."""
+    """Add what others describe and the structs' schemas; mark the bodies that must be sent (drf-spectacular's hook)."""
+    for paths, more in _others:
+        result["paths"] = dict(sorted((result["paths"] | paths()).items()))
+        result.setdefault("components", {}).setdefault("schemas", {}).update(more())
     _, components = msgspec.json.schema_components(list(_structs), ref_template=_REF)
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     schemas.update({name: components[name] for name in sorted(components)})
     for operations in result.get("paths", {}).values():
         for operation in operations.values():
             content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-            if content:
-                name = content["schema"].get("$ref", "").rpartition("/")[2]
+            if content and "$ref" in content["schema"]:
+                name = content["schema"]["$ref"].rpartition("/")[2]
                 operation["requestBody"]["required"] = bool(components.get(name, {}).get("required"))
     return result
 

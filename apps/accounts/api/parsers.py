@@ -106,5 +106,8 @@ def _inspect(value: Any, depth: int) -> None:
 def _inspect_text(text: str) -> None:
     if "\x00" in text:
         raise MalformedJson("NUL characters are not allowed.")
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise MalformedJson("A text holds half a character (a lone surrogate).")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise MalformedJson("A text holds half a character (a lone surrogate).") from None

@@ -18,6 +18,8 @@ KEYS = 1_000
 STRING = 262_144
 """Characters of the longest text: a tool's output."""
 INTEGER = 2**53 - 1
+BATCH = 10_000
+"""Messages of one frame: each of them is answered, so a frame of nothing but commas must not become a million."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,8 @@ def read_frame(raw: str | bytes, *, longest: int) -> list[Envelope | Bad]:
     values = value if isinstance(value, list) else [value]
     if not values:
         return [Bad(InvalidMessage("The batch is empty."))]
+    if len(values) > BATCH:
+        return [Bad(TooLarge(f"A batch has at most {BATCH} messages."), body=raw[:2_000])]
     return [_read(one, size, longest) for one in values]
 
 
@@ -66,8 +70,15 @@ def _read(value: Any, size: int, longest: int) -> Envelope | Bad:
             raise TooLarge(f"A frame has at most {longest} bytes.")
         return _envelope(value, size)
     except AutoCodeError as error:
-        body = msgspec.json.encode(value).decode()[:16_384]
-        return Bad(error, id=known, type=kind if isinstance(kind, str) else "", body=body)
+        return Bad(error, id=known, type=kind if isinstance(kind, str) else "", body=_shown(value))
+
+
+def _shown(value: Any) -> str:
+    """Return the beginning of a message that cannot be taken, for the operator."""
+    try:
+        return msgspec.json.encode(value).decode()[:16_384]
+    except RecursionError:  # just not too deep to be read
+        return ""
 
 
 def _envelope(value: Any, size: int) -> Envelope:
@@ -148,4 +159,14 @@ def pack(kind: str, data: Any, *, guid: str | None = None, id: str | None = None
 
 def encode(envelopes: list[dict[str, Any]]) -> str:
     """Return one frame: a single envelope, or a batch."""
-    return msgspec.json.encode(envelopes[0] if len(envelopes) == 1 else envelopes).decode()
+    return joined([encoded(envelope) for envelope in envelopes])
+
+
+def encoded(envelope: dict[str, Any]) -> bytes:
+    """Return one envelope, as it stands in a frame."""
+    return msgspec.json.encode(envelope)
+
+
+def joined(envelopes: list[bytes]) -> str:
+    """Return the frame of encoded envelopes."""
+    return (envelopes[0] if len(envelopes) == 1 else b"[" + b",".join(envelopes) + b"]").decode()

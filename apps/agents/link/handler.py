@@ -29,7 +29,7 @@ from apps.agents.services import link_status, outbox, upkeep
 from apps.agents.services.lease import Lease, LeaseLost
 from apps.core.cancelling import asked_to_end
 from apps.core.ids import new_id
-from apps.projects.aio import afterwards
+from apps.projects.aio import afterwards, log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class AgentCommunicationHandler:
         self._name = (name or f"{sockets.gethostname()[:30]}:{os.getpid()}:{new_id()[-12:]}")[:80]
         self._texts = OpenTexts()
         self._wake = asyncio.Event()
+        self._good_until = 0.0
         self.state = "down"
         """``down``, ``reconnecting`` or ``connected``; ``down`` also while another process holds the link."""
 
@@ -76,16 +77,18 @@ class AgentCommunicationHandler:
         try:
             while not stop.is_set():
                 try:
+                    asked = time.monotonic()
                     lease = await finish(leases.acquire, self._name, ttl_s=self._options.lease_ttl)
+                    self._good_until = asked + self._options.lease_ttl
                     if lease is not None:
                         await self._lead(lease, stop)
                     pause.reset()
                 except LeaseLost:
-                    logger.warning("another process holds the agents link now")
+                    logger.warning("the lease of the agents link is lost")
                 except (Exception, asyncio.CancelledError) as error:
                     if isinstance(error, asyncio.CancelledError) and asked_to_end():
                         raise
-                    logger.exception("the agents link starts again")
+                    log_failure(logger, error, "the agents link starts again")
                     await _sleep(stop, pause.next())
                 self.state = "down"
                 await _sleep(stop, self._options.standby_poll)
@@ -119,27 +122,30 @@ class AgentCommunicationHandler:
     async def _renew(self, lease: Lease) -> None:
         """Hold on to the lease; give up in time when the database does not answer."""
         ttl = self._options.lease_ttl
-        good_until = time.monotonic() + ttl
         while True:
             await asyncio.sleep(ttl / 3)
             asked = time.monotonic()
             try:
                 await finish(leases.renew, lease.epoch, ttl_s=ttl)
-                good_until = asked + ttl
+                self._good_until = asked + ttl
             except LeaseLost:
                 raise
             except Exception as error:
                 logger.warning("the lease of the agents link could not be renewed: %s", error)
-                if time.monotonic() + ttl / 3 >= good_until:
+                if time.monotonic() + ttl / 3 >= self._good_until:
                     raise LeaseLost from error
+
+    def _may_speak(self) -> bool:
+        """Tell whether the lease is surely this process's: one that was frozen must not go on where it stood."""
+        return time.monotonic() < self._good_until
 
     async def _every(self, seconds: float, function: Callable[[], object]) -> None:
         """Call ``function`` in the database pool every so often; its failures are logged and tried again."""
         while True:
             try:
                 await finish(function)
-            except Exception:
-                logger.exception("%s failed", getattr(function, "__qualname__", function))
+            except Exception as error:  # noqa: BLE001 - the next time comes
+                log_failure(logger, error, "%s failed", getattr(function, "__qualname__", function))
             await asyncio.sleep(seconds)
 
     # --- the socket ---------------------------------------------------------------------------------------------
@@ -218,6 +224,7 @@ class AgentCommunicationHandler:
             acks=self._acks,
             wake=self._wake,
             texts=self._texts,
+            may_speak=self._may_speak,
             report=report,
         )
 

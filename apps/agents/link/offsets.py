@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+HOLES = 1_000
+"""Holes that are watched at once; of more the oldest are given up."""
+
 
 class Offsets:
     """What was received and what was kept, in one connection.
@@ -15,20 +18,44 @@ class Offsets:
         self._newest = max(resume, 0)
         self._highest = highest
         self._open: set[int] = set()
+        self._holes: list[tuple[int, int]] = []
+        """First and last of what never came, ascending."""
 
-    def received(self, offset: int) -> str | None:
-        """Note that ``offset`` came; return what is missing before it, in words, or None."""
-        gap = None
+    @property
+    def gap(self) -> str:
+        """What is missing, in words; empty when nothing is."""
+        if not self._holes:
+            return ""
+        holes = ", ".join(f"{first}-{last}" for first, last in self._holes[:5])
+        return f"messages {holes}{' …' if len(self._holes) > 5 else ''} of the agents-server never came"
+
+    def received(self, offset: int) -> int:
+        """Note that ``offset`` came; return how many more are missing now, negative when it was a missing one."""
+        more = 0
         if offset > self._newest:
             expected = max(self._newest, self._highest) + 1
             if offset > expected:
-                gap = f"messages {expected}-{offset - 1} of the agents-server never came"
+                self._holes = [*self._holes, (expected, offset - 1)][-HOLES:]
+                more = offset - expected
             self._newest = offset
+        elif self._fills(offset):
+            more = -1
         if offset > self.resume:
             self._open.add(offset)
-        return gap
+        return more
 
     def kept(self, offset: int) -> None:
         """Note that ``offset`` was committed (or refused for good)."""
         self._open.discard(offset)
-        self.resume = max(self.resume, min(self._open) - 1 if self._open else self._newest)
+        top = min(self._open) - 1 if self._open else self._newest
+        if self._holes:
+            top = min(top, self._holes[0][0] - 1)
+        self.resume = max(self.resume, top)
+
+    def _fills(self, offset: int) -> bool:
+        for place, (first, last) in enumerate(self._holes):
+            if first <= offset <= last:
+                rest = [(first, offset - 1), (offset + 1, last)]
+                self._holes[place : place + 1] = [(low, high) for low, high in rest if low <= high]
+                return True
+        return False

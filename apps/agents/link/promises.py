@@ -31,26 +31,33 @@ logger = logging.getLogger(__name__)
 LOOK_S: Final = 0.06
 """From one look to the next: a person does not notice, and a busy room's promises share transactions. Where a whole
 run was waiting, the next look comes at once."""
+STRANGE: Final = 1_000
+"""Steps that may wait before answers to what is not on its way are passed over: whatever they meant is sent again."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """A promise on its way, since when by the monotonic clock, and whether its one answer has come."""
+
+    since: float
+    parcel: Parcel
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of a promise, for the settler. ``behind`` are the keys that were taken with it and not sent."""
+    """A step of a promise, for the settler.
+
+    ``sent`` is what it ends, if that is on its way; ``behind`` are the keys that were taken with it and not sent.
+    """
 
     step: str
     key: str
     code: str = ""
     message: str = ""
     retryable: bool = False
+    sent: Sent | None = None
     behind: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A promise on its way, since when by the monotonic clock."""
-
-    since: float
-    parcel: Parcel
 
 
 class Promises:
@@ -76,22 +83,43 @@ class Promises:
 
     # --- what the agents-server says ----------------------------------------------------------------------------
 
-    def has(self, key: str) -> None:
-        """The agents-server has this promise."""
+    def has(self, key: str, guid: str | None = None) -> None:
+        """The agents-server has this promise; it said so in the name of the project ``guid``, if it named one."""
         sent = self._on_its_way.get(key)
-        if sent is None or sent.parcel.is_feedback:
-            self._steps.put_nowait(Step("acked", key))
-        else:
-            self._answered.append(key)
-            self._wake.set()
-        if sent is not None:
+        if sent is None:
+            self._strange(Step("acked", key))
+        elif self._first_answer(sent, guid):
+            if sent.parcel.is_feedback:
+                self._steps.put_nowait(Step("acked", key, sent=sent))
+            else:
+                self._answered.append(key)
+                self._wake.set()
             self._go_on(sent.parcel.guid)
 
-    def refuses(self, key: str, code: str, message: str, *, retryable: bool) -> None:
+    def refuses(self, key: str, code: str, message: str, *, retryable: bool, guid: str | None = None) -> None:
         """It does not take this one, or did not answer: nothing of its project may overtake it."""
         sent = self._on_its_way.get(key)
-        behind = tuple(parcel.key for parcel in self._runs.pop(sent.parcel.guid, ())) if sent is not None else ()
-        self._steps.put_nowait(Step("refused", key, code, message, retryable, behind))
+        if sent is None:
+            self._strange(Step("refused", key, code, message, retryable))
+        elif self._first_answer(sent, guid):
+            behind = tuple(parcel.key for parcel in self._runs.pop(sent.parcel.guid, ()))
+            self._steps.put_nowait(Step("refused", key, code, message, retryable, sent, behind))
+
+    def _first_answer(self, sent: Sent, guid: str | None) -> bool:
+        """Take the answer, unless there was one: an echo must not let the next one go before its turn."""
+        if sent.answered:
+            return False
+        if guid is not None and guid != sent.parcel.guid:
+            logger.warning("the agents-server answered %s in the name of another project", sent.parcel.key)
+            return False
+        sent.answered = True
+        return True
+
+    def _strange(self, step: Step) -> None:
+        """Look up later what an answer meant: an earlier connection's promise, or nothing."""
+        leased = any(parcel.key == step.key for run in self._runs.values() for parcel in run)
+        if not leased and self._steps.qsize() < STRANGE:
+            self._steps.put_nowait(step)
 
     def lag(self, lag_ms: int) -> None:
         """How late it answers, to be told in the order of everything else."""
@@ -106,7 +134,7 @@ class Promises:
             answered, self._answered = self._answered, []
             for key in answered:
                 self._on_its_way.pop(key, None)
-            free = self._options.in_flight - len(self._on_its_way) - sum(map(len, self._runs.values()))
+            free = self._options.in_flight - len(self._on_its_way)
             parcels: list[Parcel] = []
             if answered or free > 0:
                 parcels = await self._take(free, answered)
@@ -156,7 +184,7 @@ class Promises:
         """Count what was not answered in time as refused for the moment: it will be sent again under its id."""
         late = time.monotonic() - self._options.ack_timeout
         for key, sent in list(self._on_its_way.items()):
-            if sent.since < late and key not in self._answered:
+            if sent.since < late and not sent.answered:
                 self.refuses(key, "no_ack", "The agents-server did not answer.", retryable=True)
                 del self._on_its_way[key]
 
@@ -191,12 +219,19 @@ class Promises:
                 )
                 if step.behind:
                     await patiently(relay.give_back, lease, list(step.behind))
-        self._on_its_way.pop(step.key, None)
+        if step.sent is not None and self._on_its_way.get(step.key) is step.sent:
+            del self._on_its_way[step.key]
         self._wake.set()
 
-    async def leave(self) -> None:
-        """Write down what is known; what is still on its way waits for the next connection."""
+    async def leave(self, *, broke: bool) -> None:
+        """Write down what is known; what is still on its way waits for the next connection.
+
+        ``broke``: the other side fell silent or fell over, maybe because of what it had not answered.
+        """
         while not self._steps.empty():
             await self._settle(self._steps.get_nowait())
         await patiently(relay.take, self._lease_epoch, limit=0, acked=self._answered)
+        for key in [key for key, sent in self._on_its_way.items() if broke and not sent.answered]:
+            why = "The connection broke before it was answered."
+            await self._settle(Step("refused", key, "connection_lost", why, retryable=True))
         await patiently(relay.give_back, self._lease_epoch)

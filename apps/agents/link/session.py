@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from apps.agents import commands
 from apps.agents.link import control, dispatch, frames, inbox
@@ -33,12 +34,17 @@ logger = logging.getLogger(__name__)
 LONGEST_LAG_MS = 600_000
 LETTERS_A_MINUTE = 60
 """Unreadable frames that are kept; more of them are only counted."""
+LEAVES = frozenset({1000, 1001, 1012, 1013, 4101})
+"""Codes of a server that goes because it wants to, and not because of what it was sent."""
+FRAME_BYTES = 256 * 1024
+"""Messages are sent together up to this size: what a usual server refuses is four times that."""
 
 
 class Session:
     """Speaks on one open socket until it closes, the lease is lost, or it is cancelled.
 
-    ``wake`` is set when there may be something to send; ``report`` is awaited with what changed about the link.
+    ``wake`` is set when there may be something to send; ``may_speak`` is asked before each frame whether the lease is
+    still this process's; ``report`` is awaited with what changed about the link.
     """
 
     def __init__(
@@ -50,10 +56,12 @@ class Session:
         acks: bool,
         wake: asyncio.Event,
         texts: OpenTexts,
+        may_speak: Callable[[], bool],
         report: Callable[..., Awaitable[None]],
     ) -> None:
         self._socket, self._options, self._lease = socket, options, lease
-        self._acks, self._wake, self._texts, self._report = acks, wake, texts, report
+        self._acks, self._wake, self._texts = acks, wake, texts
+        self._may_speak, self._report = may_speak, report
         self._server, self._server_id, self._epoch = "", "", ""
         self._offsets = Offsets(0, 0)
         self._lanes: Lanes | None = None
@@ -85,22 +93,26 @@ class Session:
         )
         parts = (self._read(rest), self._write(), promises.relay(), promises.settle(), self._beat(), self._sync())
         tasks = [asyncio.ensure_future(part) for part in parts]
+        broke = False
         try:
             done, _ = await asyncio.wait([*tasks, lanes.failure], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        except ConnectionClosed as closed:
+            broke = self.welcomed and (closed.rcvd is None or closed.rcvd.code not in LEAVES)
+            raise
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await lanes.close()
-            await self._leave(promises)
+            await self._leave(promises, broke=broke)
 
-    async def _leave(self, promises: Promises) -> None:
+    async def _leave(self, promises: Promises, *, broke: bool) -> None:
         """Write down what is settled already; what is still on its way waits for the next connection."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(self._options.leave_timeout):
-                await promises.leave()
+                await promises.leave(broke=broke)
                 await self._save_offset()
 
     # --- hello --------------------------------------------------------------------------------------------------
@@ -182,10 +194,11 @@ class Session:
         match message.type:
             case "ack":
                 if (ack := self._convert(data, control.Ack)) is not None:
-                    promises.has(ack.id)
+                    promises.has(ack.id, message.guid)
             case "nack":
                 if (nack := self._convert(data, control.Nack)) is not None:
-                    promises.refuses(nack.id, nack.code or "refused", nack.message, retryable=nack.retryable)
+                    code = nack.code or "refused"
+                    promises.refuses(nack.id, code, nack.message, retryable=nack.retryable, guid=message.guid)
             case "ping":
                 self._say("pong", {"t": data.get("t")})
             case "pong":
@@ -222,18 +235,23 @@ class Session:
         except AutoCodeError as error:
             item.error = error
         if envelope.offset is not None:
-            gap = self._offsets.received(envelope.offset)
-            if gap:
-                logger.warning("%s", gap)
-                self._sync_now.set()
-                await self._report(gap=gap[:200])
+            missing = self._offsets.received(envelope.offset)
+            if missing:
+                await self._tell_gap(wider=missing > 0)
         if self._lanes is not None:
             await self._lanes.put(item)
+
+    async def _tell_gap(self, *, wider: bool) -> None:
+        """Say what is missing, and ask for the truth; say too when it came after all."""
+        gap = self._offsets.gap
+        if wider:
+            logger.warning("%s", gap)
+            self._sync_now.set()
+        await self._report(gap=gap[:200])
 
     async def _bury(self, bad: frames.Bad) -> None:
         """Answer what cannot be read, and keep some of it for the operator."""
         error = bad.error
-        logger.warning("the agents-server sent something unreadable: %s", error.message)
         if bad.id is not None:
             self._nack(bad.id, error.code, error.message, guid=None)
         else:
@@ -243,6 +261,7 @@ class Session:
         if len(self._letters) >= LETTERS_A_MINUTE:
             return
         self._letters.append(now)
+        logger.warning("the agents-server sent something unreadable: %s", error.message)
         try:
             await finish(inbox.bury, bad.id or "", bad.type, error, bad.body, lease_epoch=self._lease.epoch)
         except LeaseLost:
@@ -273,12 +292,22 @@ class Session:
     # --- writing ------------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        """Write answers, many together when they come together. A batch stays below a server's usual frame limit."""
+        """Write what waits, many together when they come together, in frames that a server takes."""
+        waiting = self._outgoing
+        following = b""
         while True:
-            batch = [await self._outgoing.get()]
-            while not self._outgoing.empty() and len(batch) < 100:
-                batch.append(self._outgoing.get_nowait())
-            await self._socket.send(frames.encode(batch))
+            batch = [following or frames.encoded(await waiting.get())]
+            size, following = len(batch[0]), b""
+            while not waiting.empty() and len(batch) < 100:
+                following = frames.encoded(waiting.get_nowait())
+                size += len(following)
+                if size > FRAME_BYTES:
+                    break
+                batch.append(following)
+                following = b""
+            if not self._may_speak():
+                raise LeaseLost
+            await self._socket.send(frames.joined(batch))
 
     # --- time ---------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ class Agent(Row):
     Status, activity, progress and context are those of the last durable event: what moves in between is never stored.
     """
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="agents")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="agents", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="agents")
     key = models.CharField(max_length=WIRE_ID)
     seq = models.BigIntegerField(help_text="Position of its first event.")
@@ -49,7 +49,7 @@ class Agent(Row):
 class Run(Row):
     """One piece of work of one agent; it ends exactly once."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="runs")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="runs", db_index=False)
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="runs")
     key = models.CharField(max_length=WIRE_ID)
     seq = models.BigIntegerField()
@@ -84,8 +84,8 @@ class ToolCall(Row):
     ``diff`` are cut, as the room's events carry them.
     """
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tool_calls")
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tool_calls")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tool_calls", db_index=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tool_calls", db_index=False)
     key = models.CharField(max_length=WIRE_ID)
     seq = models.BigIntegerField()
     tool = models.CharField(max_length=120)
@@ -123,7 +123,7 @@ class ToolCall(Row):
 class AgentMail(Row):
     """A message among agents."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="agent_mail")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="agent_mail", db_index=False)
     key = models.CharField(max_length=WIRE_ID)
     seq = models.BigIntegerField()
     from_key = models.CharField(max_length=WIRE_ID)

@@ -16,7 +16,7 @@ from apps.projects.models.base import WIRE_ID, Row, choices
 class Approval(Row):
     """An agent's question to the people of the room, and the answer, which ``args_digest`` binds to the arguments."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="approvals")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="approvals", db_index=False)
     key = models.CharField(max_length=WIRE_ID)
     seq = models.BigIntegerField()
     run_key = models.CharField(max_length=WIRE_ID, blank=True)
@@ -62,7 +62,7 @@ class Approval(Row):
 class ApprovalVote(Row):
     """One person's consent where several are needed."""
 
-    approval = models.ForeignKey(Approval, on_delete=models.CASCADE, related_name="votes")
+    approval = models.ForeignKey(Approval, on_delete=models.CASCADE, related_name="votes", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
 
     class Meta:
@@ -96,7 +96,7 @@ class ApprovalRule(Row):
 class Feedback(Row):
     """A person's feedback to the agents and what became of it; ``steps`` are the states it reached, as on the wire."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="feedback")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="feedback", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     key = models.CharField(max_length=WIRE_ID)
     seq = models.BigIntegerField()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -162,12 +163,13 @@ def refused(lease_epoch: int, key: str, *, code: str, message: str, retryable: b
     with open_log(row.project.guid, SYSTEM) as log:
         guard(lease_epoch)
         row = OutboxMessage.objects.select_related("project").get(pk=row.pk)
-        if row.state not in OPEN_STATES:
-            return row.state
+        if row.state not in OPEN_STATES or not row.attempts:
+            return row.state  # it is over, or nobody can know of it
         row.refusals += 1
         row.last_error = f"{code}: {message}"[:500].replace("\x00", "")
         if retryable and row.refusals < REFUSALS:
-            pause = min(LONGEST_PAUSE_S, 0.5 * 2 ** (row.refusals - 1))
+            # By chance apart: those that were on their way together must not meet whatever broke the link again.
+            pause = min(LONGEST_PAUSE_S, 0.5 * 2 ** (row.refusals - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
             row.state, row.due_at = OutboxState.PENDING.value, clock.now() + dt.timedelta(seconds=pause)
             row.save(update_fields=["state", "due_at", "refusals", "last_error"])
             return row.state

@@ -100,9 +100,12 @@ class RoomEndpoint(WritingEndpoint):
 
 
 def integer(text: str | None, field: str) -> int | None:
-    """Return a query parameter as a number from 0 up, or None when it is absent. Raises ``InvalidField``."""
+    """Return a query parameter as a number from 0 up, or None when it is absent.
+
+    Raises ``InvalidField``, also beyond 53 bits.
+    """
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 16):
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) < 2**53):
         raise InvalidField("A number from 0 up.", field=field)
     return int(text)

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Final
 
-from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
-from django.http import Http404
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -18,8 +17,12 @@ from rest_framework.views import set_rollback
 from apps.accounts.audit import refused
 from apps.core import errors
 from apps.core.errors import AutoCodeError
+from apps.projects.aio import not_now
 
 logger = logging.getLogger(__name__)
+
+REQUEST_ERRORS: Final = (BadRequest, SuspiciousOperation, UnreadablePostError)
+"""What Django raises in the middle of a view for a request of which it will not read more."""
 
 
 def error_body(error: AutoCodeError) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def exception_handler(raised: Exception, context: dict[str, Any]) -> Response | 
     return Response(error_body(error), status=status, headers=headers)
 
 
-def as_error(raised: Exception) -> tuple[AutoCodeError, int]:
+def as_error(raised: Exception) -> tuple[AutoCodeError, int]:  # noqa: PLR0911 - a table
     """Return the error of ours that stands for ``raised``, and its HTTP status."""
     if isinstance(raised, AutoCodeError):
         return raised, raised.http_status
@@ -62,10 +65,13 @@ def as_error(raised: Exception) -> tuple[AutoCodeError, int]:
         return errors.NotFound(), 404
     if isinstance(raised, PermissionDenied):
         return errors.Forbidden(), 403
+    if isinstance(raised, REQUEST_ERRORS):
+        error = errors.TooLarge() if isinstance(raised, RequestDataTooBig) else errors.InvalidMessage()
+        return error, error.http_status
     if isinstance(raised, exceptions.APIException):
         return _from_framework(raised), raised.status_code
-    if isinstance(raised, DatabaseError):
-        logger.error("the database failed", exc_info=raised)
+    if not_now(raised):
+        logger.warning("the database does not answer: %s", raised)
         return errors.Unavailable(retry_after_ms=2_000), 503
     return errors.Internal(), 500
 

@@ -15,7 +15,7 @@ from apps.projects.models.project import Project
 class Task(Row):
     """A work item on the board; ``version`` rises with each change and guards against lost updates."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks", db_index=False)
     key = models.CharField(max_length=WIRE_ID)
     number = models.PositiveIntegerField()
     title = models.CharField(max_length=200)
@@ -44,7 +44,7 @@ class Task(Row):
 class Plan(Row):
     """A plan of the agents; the newest one counts."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="plans")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="plans", db_index=False)
     key = models.CharField(max_length=WIRE_ID)
     seq = models.BigIntegerField(help_text="Position of the event that last changed it.")
     version = models.PositiveIntegerField(default=1)

@@ -15,7 +15,7 @@ from apps.projects.models.project import Project
 class Message(Row):
     """A finished message of any source. ``key`` is its id on the wire; ``html`` was made safe when it was written."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="messages")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="messages", db_index=False)
     key = models.CharField(max_length=WIRE_ID)
     seq = models.BigIntegerField()
     source = models.CharField(max_length=20, choices=choices(MessageSource))
@@ -48,7 +48,7 @@ class Message(Row):
 class Notification(Row):
     """A notice for one person, or for the room when ``user`` is empty."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="notifications")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="notifications", db_index=False)
     seq = models.BigIntegerField()
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="notifications"

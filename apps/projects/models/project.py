@@ -47,7 +47,7 @@ class Project(Row):
 class Membership(Row):
     """A user's place in a project and how far they have read its log."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=[(role.word, role.word) for role in Role])
     read_seq = models.BigIntegerField(default=0)
@@ -63,7 +63,7 @@ class Membership(Row):
 class Stage(Row):
     """One chapter of a project's work; ``key`` is how agents name it."""
 
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="stages")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="stages", db_index=False)
     key = models.CharField(max_length=WIRE_ID)
     name = models.CharField(max_length=120)
     position = models.IntegerField(default=0)

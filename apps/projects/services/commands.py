@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import random
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -14,12 +16,16 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from apps.core import clock
 from apps.core.actor import Actor
 from apps.core.errors import AutoCodeError, Conflict, DuplicateInProgress, InvalidField
-from apps.core.ids import is_key
+from apps.core.ids import first_at, is_key
 from apps.projects.models import CommandReceipt
 from apps.projects.services import sql
 from apps.projects.services.log import alone
 
 _RECEIPT = f"SELECT fingerprint, reply FROM {CommandReceipt._meta.db_table} WHERE user_id = %s AND command_id = %s"  # noqa: S608, SLF001
+CLASHES: Final = {"40001", "40P01"}
+"""A serialization failure, a deadlock."""
+AGAIN: Final = 3
+PAUSE_S: Final = (0.01, 0.05)
 KEPT = dt.timedelta(days=7)
 """How long a repeat is recognised. Clients re-send within minutes; a week covers a laptop that slept."""
 
@@ -39,12 +45,16 @@ def once(
     if not is_key(command_id):
         raise InvalidField("Ids are 1-64 characters of A-Z a-z 0-9 . _ : -", field="id")
     fingerprint = _fingerprint(command, data)
-    try:
+
+    def carry_out() -> dict[str, Any]:
         with transaction.atomic():
             with alone():
                 reply = function()
             sql.insert([CommandReceipt(user_id=actor.id, command_id=command_id, fingerprint=fingerprint, reply=reply)])
-            return reply, False
+            return reply
+
+    try:
+        return _again_after_clashes(carry_out), False
     except (AutoCodeError, IntegrityError):
         # Done before, or just now: of two at once the second waits for the first one's commit. It is tried first and
         # looked up then, because hardly any command is a repeat.
@@ -56,6 +66,21 @@ def once(
         if _reply_before(actor, command_id, fingerprint) is None:
             raise
         raise DuplicateInProgress(retry_after_ms=1_000) from error
+
+
+def _again_after_clashes(carry_out: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Carry out a transaction that PostgreSQL may have undone for another one's sake: it says so, and has done nothing.
+
+    Inside a larger transaction there is nothing to begin again: that one was undone.
+    """
+    for _ in range(0 if connection.in_atomic_block else AGAIN):
+        try:
+            return carry_out()
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) not in CLASHES:
+                raise
+            time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - keeps two from meeting again, hides nothing
+    return carry_out()
 
 
 def _reply_before(actor: Actor, command_id: str, fingerprint: str) -> dict[str, Any] | None:
@@ -78,5 +103,6 @@ def _fingerprint(command: str, data: Any) -> str:
 
 def forget_old_receipts() -> int:
     """Remove receipts older than ``KEPT``; return how many."""
-    gone, _ = CommandReceipt.objects.filter(at__lt=clock.now() - KEPT).delete()
+    # Ids carry their time: an index on ``at`` would be paid with every command.
+    gone, _ = CommandReceipt.objects.filter(id__lt=first_at(clock.now() - KEPT)).delete()
     return gone

@@ -36,18 +36,22 @@ def postgresql(parsed: dict[str, Any], *, threads: int) -> dict[str, Any]:
     """
     limits = {
         "statement_timeout": 15_000,  # ms; upkeep that needs longer sets its own
-        "lock_timeout": 5_000,  # ms
+        # ms. Who waits for a project's row waits for two locks, its place in the queue and the row: 2 s at most.
+        "lock_timeout": 1_000,
         "idle_in_transaction_session_timeout": 15_000,  # ms
     }
     return parsed | {
+        "ENGINE": "autocode.postgresql",
         "CONN_MAX_AGE": 0,  # a pool and persistent connections exclude each other
-        "CONN_HEALTH_CHECKS": True,  # a connection that died with the server is replaced, not handed out
         "OPTIONS": parsed.get("OPTIONS", {})
         | {
             # Above the threads of the sockets, room for pages and API calls, which bring their own threads.
-            "pool": {"min_size": 2, "max_size": threads + 8, "timeout": 10},
-            "connect_timeout": 3,  # seconds
-            "keepalives_idle": 30,  # seconds
+            "pool": {"size": threads + 8, "timeout": 2},  # seconds
+            "connect_timeout": 2,  # seconds, the least that libpq knows
+            "keepalives_idle": 30,  # seconds; a peer that is gone without a word is given up after 45
+            "keepalives_interval": 5,  # seconds
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,  # ms, for what was sent and is not confirmed
             "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
         },
     }

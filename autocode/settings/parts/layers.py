@@ -1,11 +1,30 @@
 """What joins the processes: the channel layer and the cache, in memory or in Redis."""
 
+import socket
 from typing import Any
 
 from autocode.settings.parts.places import ENVIRONMENT
 
 AUTOCODE_REDIS_URL = ENVIRONMENT.text("AUTOCODE_REDIS_URL")
 AUTOCODE_REDIS_PREFIX = ENVIRONMENT.text("AUTOCODE_REDIS_PREFIX")
+
+
+KEEPALIVE = {
+    "TCP_KEEPIDLE": 5,  # seconds
+    "TCP_KEEPINTVL": 5,  # seconds
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 15_000,  # milliseconds that something sent may stay unacknowledged
+}
+LAYER_SOCKET: dict[str, Any] = {
+    # Who sends has a deadline of its own. A socket timeout is a task and two timers for each message more (46 µs
+    # against 30), and says nothing about a subscription, which only listens: there the kernel has to notice.
+    "socket_timeout": None,
+    "socket_keepalive": True,
+    # Not every system has them all.
+    "socket_keepalive_options": {
+        getattr(socket, name): value for name, value in KEEPALIVE.items() if hasattr(socket, name)
+    },
+}
 
 
 def channel_layers(redis_url: str, prefix: str) -> dict[str, Any]:
@@ -25,7 +44,7 @@ def channel_layers(redis_url: str, prefix: str) -> dict[str, Any]:
             # consumers die of the restart, and of five idle seconds with redis-py 8.
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
             "CONFIG": {
-                "hosts": [{"address": redis_url, "socket_connect_timeout": 2, "socket_timeout": 5}],
+                "hosts": [{"address": redis_url, "socket_connect_timeout": 2, **LAYER_SOCKET}],
                 "prefix": prefix,
             },
         },

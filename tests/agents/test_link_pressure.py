@@ -1,0 +1,145 @@
+"""Many promises, large promises, answers that repeat themselves, and one promise that breaks the other side."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from apps.agents.link.options import LinkOptions
+from apps.agents.models import DeadLetter, OutboxMessage
+from apps.agents.services import relay
+from apps.agents.services.chat import ChatService
+from apps.agents.services.feedback import FeedbackService
+from tests.agents.conftest import db, linked
+from tests.support.factories import a_project, owner_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def say(project, *words):
+    for word in words:
+        ChatService(owner_of(project)).send(guid=project.guid, message=word)
+
+
+def open_ones(**where):
+    return OutboxMessage.objects.filter(state__in=["pending", "sent"], **where).count()
+
+
+async def settled(server, **where):
+    """Wait until all promises (or those of ``where``) have reached an end."""
+    async with asyncio.timeout(20):
+        while await db(open_ones, **where):  # another thread's rows: there is no event to wait for
+            await server.pause()
+
+
+async def test_what_waited_in_many_projects_goes_in_frames_that_a_server_takes(server, project):
+    """A WebSocket server refuses frames beyond 1 MiB and hangs up; sent together again, they would never arrive."""
+    projects = [project, *[await db(a_project) for _ in range(24)]]
+    await db(lambda: OutboxMessage.objects.all().delete())
+    for one in projects:
+        await db(say, one, "é" * 32_000)
+    sizes: list[int] = []
+    server.on_frame = sizes.append
+    async with linked(server):
+        await settled(server)
+    assert len(server.sockets) == 1
+    assert len(server.commands("chat")) == len(projects)
+    assert max(sizes) < 1024 * 1024
+
+
+async def test_projects_whose_agents_are_slow_leave_the_window_to_the_others(server, project):
+    slow = [project, await db(a_project)]
+    server.on_command = lambda frame: [] if frame["projectGuid"] in {str(one.guid) for one in slow} else ["ack"]
+    for one in slow:
+        await db(say, one, *map(str, range(LinkOptions().in_flight)))
+    other = await db(a_project)
+    await db(lambda: OutboxMessage.objects.filter(project=other).delete())
+    async with linked(server):
+        await server.until(lambda: len({frame["projectGuid"] for frame in server.commands()}) == 2)
+        await db(say, other, "fast")
+        await settled(server, project=other)
+    assert len(server.commands()) == 3
+
+
+@pytest.mark.parametrize("kind", ["chat", "user_feedback"])
+async def test_an_answer_that_comes_three_times_lets_nothing_overtake(server, project, kind):
+    """The next promise of a project leaves when the one before is acknowledged, and not for an old answer's echo."""
+    held, order = set(), []
+
+    def thrice(frame):
+        order.append(frame["data"].get("content"))
+        if order[-1] == "2" and frame["id"] not in held:
+            held.add(frame["id"])
+            return ["nack!"]
+        return ["ack", "ack", "ack"]
+
+    server.on_command = thrice
+    await db(lambda: OutboxMessage.objects.all().delete())
+    if kind == "chat":
+        await db(say, project, *map(str, range(6)))
+    else:
+        await db(lambda: [FeedbackService(owner_of(project)).send(guid=project.guid, content=str(n)) for n in range(6)])
+    async with linked(server):
+        await settled(server)
+    assert order == ["0", "1", "2", "2", "3", "4", "5"]
+
+
+async def test_answers_to_what_was_never_sent_settle_nothing(server, project):
+    """One promise waits behind another, one for its time: the agents-server cannot have either."""
+    other = await db(a_project)
+    await db(lambda: OutboxMessage.objects.all().delete())
+    await db(say, project, "first", "second")
+    await db(say, other, "later")
+    await db(lambda: OutboxMessage.objects.filter(project=other).update(due_at="2100-01-01T00:00Z"))
+    keys = await db(lambda: [str(key) for key in OutboxMessage.objects.order_by("id").values_list("key", flat=True)])
+    server.on_command = lambda frame: []
+    async with linked(server):
+        await server.command("chat")
+        for key in keys[1:]:
+            for word in ("ack", "nack"):
+                await server.send(server.message(word, None, {"id": key}, id=None))
+        for _ in range(2):  # the second comes after everything that the answers could have caused
+            await server.tell("agent_message", project.guid, {"agentId": "x", "content": "a"})
+            await server.pause(0.2)
+        assert await db(lambda: list(OutboxMessage.objects.order_by("id").values_list("state", flat=True))) == [
+            "sent", "sent", "pending",
+        ]  # fmt: skip
+        await server.send(server.message("ack", None, {"id": keys[0]}, id=None))
+        assert (await server.command("chat", 2))["id"] == keys[1]
+    assert await db(DeadLetter.objects.filter(direction="out").count) == 0
+
+
+async def test_an_acknowledgement_in_the_name_of_another_project_counts_for_nothing(server, project):
+    other = await db(a_project)
+    await db(lambda: OutboxMessage.objects.all().delete())
+    await db(say, project, "first")
+    server.on_command = lambda frame: []
+    async with linked(server):
+        frame = await server.command("chat")
+        await server.send(server.message("ack", other.guid, {"id": frame["id"]}, id=None))
+        await server.tell("agent_message", project.guid, {"agentId": "x", "content": "a"})
+        await server.pause(0.2)
+        assert await db(open_ones) == 1
+        await server.send(server.message("ack", project.guid, {"id": frame["id"]}, id=None))
+        await settled(server)
+
+
+async def test_a_promise_that_breaks_the_server_parks_its_project_alone(server, project, monkeypatch):
+    """The server falls over whenever it reads one feedback: the others' words arrive all the same."""
+    monkeypatch.setattr(relay, "REFUSALS", 6)
+    others = [await db(a_project) for _ in range(3)]
+    await db(lambda: OutboxMessage.objects.all().delete())
+    server.on_command = lambda frame: ["break"] if frame["type"] == "user_feedback" else ["ack"]
+    await db(lambda: FeedbackService(owner_of(project)).send(guid=project.guid, content="poison", feedback_id="f"))
+    await db(say, project, "behind it")
+    async with linked(server, backoff_longest=0.3):
+        for turn in range(5):
+            for one in others:
+                await db(say, one, str(turn))
+            for one in others:
+                await settled(server, project=one)
+        await settled(server)
+        letter = await db(DeadLetter.objects.get)
+    assert (letter.direction, letter.type, letter.code) == ("out", "user_feedback", "connection_lost")
+    assert [frame["data"]["content"] for frame in server.commands("chat")].count("behind it") >= 1

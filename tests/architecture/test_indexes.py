@@ -1,0 +1,27 @@
+"""An index is paid with every write: none of ours may say what another one says as well."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("model", [m for m in apps.get_models() if m.__module__.startswith("apps.")])
+def test_no_index_is_the_beginning_of_another(model):
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+    # Of a partial index only the columns are told, not the condition: those of Meta are left to whoever wrote them.
+    written = {index.name for index in model._meta.indexes if index.condition}
+    indexes = {
+        name: tuple(one["columns"]) for name, one in found.items() if one["columns"] and (one["index"] or one["unique"])
+    }
+    plain = {name: columns for name, columns in indexes.items() if name not in written and not name.endswith("_like")}
+    twice = [
+        (name, longer)
+        for name, columns in plain.items()
+        for longer, more in plain.items()
+        if longer != name and more[: len(columns)] == columns and (len(more) > len(columns) or longer > name)
+    ]
+    assert not twice

@@ -1,0 +1,169 @@
+"""Connections are lent to one thread each; what is dead is replaced unseen, and an absence is told at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from autocode.postgresql.pool import TRY_AGAIN_S, Pool
+from tests.support.services import free_port
+
+pytestmark = pytest.mark.postgres
+
+
+class Server:
+    """Connects to a real server, or fails as told; counts."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.tries, self.refuses = url, 0, False
+
+    def __call__(self) -> psycopg.Connection[Any]:
+        self.tries += 1
+        if self.refuses:
+            raise psycopg.OperationalError("sorry, too many clients already")
+        return psycopg.connect(self.url, autocommit=True)
+
+
+@pytest.fixture
+def server(postgres_url: str) -> Server:
+    return Server(postgres_url)
+
+
+@pytest.fixture
+def pool_of(server: Server) -> Iterator[Callable[..., Pool]]:
+    made: list[Pool] = []
+
+    def make(*, size: int = 4, timeout: float = 5.0) -> Pool:
+        made.append(Pool(server, size=size, timeout=timeout))
+        return made[-1]
+
+    yield make
+    for pool in made:
+        pool.close()
+
+
+def test_one_connection_serves_who_come_one_after_the_other(pool_of, server):
+    pool = pool_of()
+    for _ in range(5):
+        connection = pool.getconn()
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        pool.putconn(connection)
+    assert server.tries == 1
+
+
+def test_never_more_than_its_size_and_never_one_for_two(pool_of, server):
+    pool, lock = pool_of(size=3), threading.Lock()
+    lent: set[int] = set()
+
+    def work(_: int) -> None:
+        connection = pool.getconn()
+        with lock:
+            assert id(connection) not in lent
+            lent.add(id(connection))
+        connection.execute("SELECT pg_sleep(0.002)")
+        with lock:
+            lent.discard(id(connection))
+        pool.putconn(connection)
+
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(work, range(200)))
+    assert server.tries <= 3
+
+
+def test_who_finds_all_in_use_hears_it_in_time(pool_of):
+    pool = pool_of(size=1, timeout=0.1)
+    held = pool.getconn()
+    with pytest.raises(psycopg.OperationalError, match="in use"):
+        pool.getconn()
+    pool.putconn(held)
+    pool.putconn(pool.getconn())
+
+
+def test_connections_that_the_server_ended_are_replaced_before_they_are_lent(pool_of, server):
+    pool = pool_of()
+    held = [pool.getconn() for _ in range(3)]
+    backends = [one.info.backend_pid for one in held]
+    for one in held:
+        pool.putconn(one)
+    with psycopg.connect(server.url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", [backends])
+        while other.execute("SELECT 1 FROM pg_stat_activity WHERE pid = ANY(%s)", [backends]).fetchone():
+            time.sleep(0.01)
+    connection = pool.getconn()
+    assert connection.execute("SELECT 1").fetchone() == (1,)
+    pool.putconn(connection)
+    assert server.tries == 4
+
+
+def test_a_connection_that_broke_while_it_was_lent_is_not_lent_again(pool_of, server):
+    pool = pool_of(size=1)
+    connection = pool.getconn()
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    pool.putconn(connection)
+    again = pool.getconn()
+    assert again is not connection
+    pool.putconn(again)
+
+
+def test_a_transaction_that_was_left_open_is_undone(pool_of):
+    pool = pool_of()
+    connection = pool.getconn()
+    connection.autocommit = False
+    connection.execute("CREATE TABLE left_behind (x int)")
+    pool.putconn(connection)
+    again = pool.getconn()
+    assert again is connection
+    assert again.execute("SELECT to_regclass('left_behind')").fetchone() == (None,)
+    pool.putconn(again)
+
+
+def test_while_the_server_is_away_everybody_hears_it_at_once_and_one_tries(pool_of, server):
+    pool, url = pool_of(), server.url
+    server.url = f"postgres://postgres@127.0.0.1:{free_port()}/autocode"
+    began = time.monotonic()
+    for _ in range(50):
+        with pytest.raises(psycopg.OperationalError, match="refused"):
+            pool.getconn()
+    assert server.tries <= 2 + (time.monotonic() - began) / TRY_AGAIN_S
+    server.url = url
+    time.sleep(TRY_AGAIN_S)
+    pool.putconn(pool.getconn())
+
+
+def test_while_the_server_has_no_more_connections_those_that_are_there_serve_all(pool_of, server):
+    pool = pool_of()
+    held = pool.getconn()
+    server.refuses = True
+
+    def work(_: int) -> Any:
+        connection = pool.getconn()
+        try:
+            return connection.execute("SELECT 1").fetchone()
+        finally:
+            pool.putconn(connection)
+
+    with ThreadPoolExecutor(6) as threads:
+        answers = threads.map(work, range(60))
+        while server.tries < 2:
+            time.sleep(0.01)
+        pool.putconn(held)
+        assert set(answers) == {(1,)}
+
+
+def test_after_its_end_nothing_is_lent_and_nothing_is_kept(pool_of):
+    pool = pool_of()
+    held, idle = pool.getconn(), pool.getconn()
+    pool.putconn(idle)
+    pool.close()
+    pool.putconn(held)
+    assert held.closed
+    assert idle.closed
+    with pytest.raises(psycopg.OperationalError, match="closed"):
+        pool.getconn()

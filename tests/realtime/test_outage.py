@@ -1,0 +1,79 @@
+"""The database is away in the middle of a recovery: whoever was in the room is still in it, and misses nothing."""
+
+# ruff: noqa: PLR0917 - fixtures are arguments
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from apps.projects.services.members import MembershipService
+from apps.projects.services.tasks import TaskService
+from apps.realtime.close_codes import CloseCode
+from apps.realtime.recovery import Recovery
+from tests.realtime.conftest import do, until
+
+
+async def a_task(person: Any, project: Any) -> int:
+    """Create a task; return its event's number."""
+    return (await do(lambda: TaskService(person.actor).create(guid=project.guid, title="Task"))).seq
+
+
+@pytest.fixture
+def recovery_fails(monkeypatch: pytest.MonkeyPatch, manager: Any, project: Any, ada: Any) -> Callable[[], None]:
+    """From the call on, recoveries fail, each after an event has come to the room."""
+
+    async def fail(*_: Any) -> Any:
+        seq = await a_task(ada, project)
+        await until(lambda: manager.rooms[str(project.guid)].cursor.seq == seq)
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    return lambda: monkeypatch.setattr(Recovery, "plan", fail)
+
+
+@pytest.mark.parametrize(("command", "data"), [("resync", {"afterSeq": 0}), ("join_project", {"lastSeq": 0})])
+async def test_a_recovery_that_fails_leaves_the_viewer_where_it_was(
+    project, ada, browsers, recovery_fails, command, data
+):
+    tab = await browsers(ada)
+    start = (await tab.join(project))["lastSeq"]
+    recovery_fails()
+    error = await tab.refused(command, data, project)
+    assert (error["code"], error["retryable"]) == ("unavailable", True)
+    last = await a_task(ada, project)
+    assert [event["seq"] for event in await tab.events(2)] == [start + 1, last]
+    await tab.nothing_more()
+
+
+async def test_a_room_that_cannot_be_shown_anew_sends_its_viewers_away(manager, project, ada, browsers, monkeypatch):
+    async def fail(*_: Any) -> Any:
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    tab = await browsers(ada)
+    await tab.join(project)
+    room = manager.rooms[str(project.guid)]
+    monkeypatch.setattr(Recovery, "fresh", fail)
+    await do(lambda: type(project).objects.filter(pk=project.pk).update(epoch="another"))
+    assert await tab.closed() == CloseCode.POSITION_LOST, room
+
+
+async def test_a_right_that_could_not_be_asked_is_asked_again(manager, project, ada, member, browsers, monkeypatch):
+    """By what was heard and by the clock both, while the database is away; the clock goes on asking."""
+    eve = await member("viewer", "eve")
+    tab = await browsers(eve)
+    await tab.join(project)
+    asked: list[Any] = []
+
+    async def fail(*_: Any) -> None:
+        asked.append(_)
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    with monkeypatch.context() as away:
+        away.setattr(manager.rights, "check_room", fail)
+        await do(lambda: MembershipService(ada.actor).remove(guid=project.guid, user_id=str(eve.pk)))
+        await until(lambda: len(asked) >= 3)
+        await tab.nothing_more("project_left")
+    await tab.next("project_left")

@@ -219,20 +219,20 @@ class Player:
             self._tab.line.socket.transport.abort()  # type: ignore[attr-defined]
 
     async def up_to(self, tops: dict[str, int]) -> None:
-        """Return when it was shown these numbers."""
-        while True:
-            tab = self._tab
-            seen = dict.fromkeys(tops, 0)
-            seen |= {guid: seq for guid, (_, seq) in self._at.items() if guid in tops}
-            for one in list(tab.received) if tab is not None else []:
-                guid = one.get("projectGuid")
-                if guid in seen and one["type"] == "project_joined" and not one["data"]["recovered"]:
-                    seen[guid] = one["data"]["lastSeq"]
-                elif guid in seen and "seq" in one:
-                    seen[guid] = one["seq"]
-            if seen == tops:
-                return
+        """Return when it was shown these numbers, or what is beyond them."""
+        while any(self._seen(guid) < top for guid, top in tops.items()):  # noqa: ASYNC110 - it takes no news
             await asyncio.sleep(0.02)
+
+    def _seen(self, guid: str) -> int:
+        """Return how far it was shown a project."""
+        for one in reversed(self._tab.received if self._tab is not None else []):
+            if one.get("projectGuid") != guid:
+                continue
+            if one["type"] == "project_joined" and not one["data"]["recovered"]:
+                return int(one["data"]["lastSeq"])
+            if "seq" in one:
+                return int(one["seq"])
+        return self._at.get(guid, ("", 0))[1]
 
 
 def stored(rooms: Sequence[Project]) -> list[Stored]:

@@ -27,6 +27,7 @@ from tests.faults.checker import Effect, History, Promise, Stored, judge
 from tests.faults.kit import Player, deliver, stored
 from tests.faults.office import PATIENCE, Office, Person
 from tests.faults.points import DIED, POINTS
+from tests.faults.record import counted, figures
 from tests.realtime.serving import ROOT, Serving
 from tests.support.browser import Browser
 from tests.support.factories import a_person
@@ -90,6 +91,7 @@ class Scene:
         result = await asyncio.wait_for(work, PATIENCE)
         await self.all_see_all()
         self.healed_s = time.monotonic() - died
+        figures(recovery_s=self.healed_s)
         print(f"\n{self.victim.environment['CRASH_AT']}: everybody had seen all after {self.healed_s:.2f} s")
         assert self.healed_s < SEEN_S
         return result
@@ -121,6 +123,7 @@ class Scene:
         known = {one.seq: one for one in (*swept, *history.log)}
         history.log = [known[seq] for seq in sorted(known)]
         found = judge(history)
+        figures(**counted(history, found))
         assert not found, found[:5]
         return history
 

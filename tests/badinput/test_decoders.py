@@ -65,7 +65,8 @@ envelopes = st.fixed_dictionaries(
         "projectGuid": st.just(GUID) | scalars,
         "id": st.just("a-1") | scalars,
         "offset": scalars,
-        "action": st.sampled_from(["ping", "subscribe", "x"]),
+        "action": st.sampled_from(["ping", "subscribe", "x"]) | values,
+        "topic": values,
     },
 )
 json_like = st.text(alphabet='{}[]",:\\/0123456789eE+-.truefalsnu \t\n\x00\ud800é', max_size=200)

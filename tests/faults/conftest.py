@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import os
 import random
 import time
@@ -18,8 +19,9 @@ import pytest
 from apps.projects.aio import in_thread
 from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
-from tests.faults.checker import History, Violation, judge
+from tests.faults.checker import History, Stored, Violation, judge
 from tests.faults.kit import Player, Proxy, Refusal, stored
+from tests.faults.record import counted, figures
 from tests.faults.scene import Scene, a_scene
 from tests.realtime.serving import Serving
 from tests.serve.conftest import PLENTY
@@ -28,7 +30,7 @@ from tests.support.services import Redis
 
 SERVERS, ROOMS, WATCHERS, WRITERS = 3, 2, 9, 3
 COMMANDS = 25
-"""Of each writer in each room."""
+"""Of each writer in each room, at least."""
 HEALED_S = 45.0
 """After which everybody has to have seen everything, once the fault is over."""
 
@@ -46,16 +48,22 @@ class Stage:
     players: list[Player] = field(default_factory=list)
     rooms: list[Any] = field(default_factory=list)
     excused: tuple[str, ...] = ()
+    commands: int = COMMANDS
+    gone: dict[tuple[str, int], Stored] = field(default_factory=dict)
+    """What retention removed, by project and number."""
+    lasts_s: float = 0.0
+    """How long the fault lasts, if that is longer than some seconds."""
 
     @property
     def random(self) -> random.Random:
         return random.Random(self.seed)
 
-    async def start(self, place: int | None = None) -> Serving:
-        """Start a server: a new one, or at the place of one that has ended."""
+    async def start(self, place: int | None = None, **alone: Any) -> Serving:
+        """Start a server: a new one, or at the place of one that has ended; ``alone`` are variables of this one."""
         port = self.servers[place].port if place is not None else 0
         arguments = ["--host", "127.0.0.1", "--port", str(port)] if port else []
-        server = await in_thread(lambda: Serving(self.directory, port=port, arguments=arguments, **self.environment))
+        environment = self.environment | alone
+        server = await in_thread(lambda: Serving(self.directory, port=port, arguments=arguments, **environment))
         if place is None:
             self.servers.append(server)
         else:
@@ -67,12 +75,14 @@ class Stage:
         for server in self.servers:
             server.stop()
 
-    async def writes(self) -> None:
-        """Return when every writer's commands are carried out."""
+    async def writes(self, over: asyncio.Event) -> None:
+        """Return when every writer's commands are carried out; they come for as long as it is not ``over``."""
 
         async def one(player: Player, number: int) -> None:
             pause = random.Random(self.seed + number)
-            for turn in range(COMMANDS):
+            for turn in itertools.count():
+                if turn >= self.commands and over.is_set():
+                    return
                 for place, room in enumerate(self.rooms):
                     await player.write(room, f"w{number}-{place}-{turn}")
                     await asyncio.sleep(pause.uniform(0.02, 0.1))
@@ -93,6 +103,10 @@ class Stage:
     def refusals(self) -> list[Refusal]:
         """Every command that was answered with "not now"."""
         return [refusal for player in self.players for refusal in player.refusals]
+
+    def log(self) -> list[Stored]:
+        """Return what the database holds, and what retention removed from it."""
+        return list((self.gone | {(one.project, one.seq): one for one in stored(self.rooms)}).values())
 
     async def all_see_all(self) -> None:
         """Return when everybody was shown the end of every log."""
@@ -120,12 +134,20 @@ async def stage(transactional_db: None, tmp_path: Path, private_redis: Redis) ->
 
 
 @asynccontextmanager
-async def staged(directory: Path, redis: Redis, *, servers: int = SERVERS, **variables: Any) -> AsyncIterator[Stage]:
-    """Give a stage on the database that this process uses."""
+async def staged(
+    directory: Path,
+    redis: Redis,
+    *,
+    servers: int = SERVERS,
+    commands: int = COMMANDS,
+    first: dict[str, Any] | None = None,
+    **variables: Any,
+) -> AsyncIterator[Stage]:
+    """Give a stage on the database that this process uses; ``first`` are variables of the first server alone."""
     seed = int(os.environ.get("AUTOCODE_TEST_SEED") or time.time_ns() % 1_000_000)
     environment = PLENTY | {"AUTOCODE_REDIS_URL": redis.url, "AUTOCODE_DEBUG": "off", "AUTOCODE_DRAIN_S": 1}
     environment |= variables
-    made = Stage(seed, directory, redis, environment)
+    made = Stage(seed, directory, redis, environment, commands=commands)
 
     def furnish() -> Any:
         owner = a_person("ada")
@@ -141,7 +163,9 @@ async def staged(directory: Path, redis: Redis, *, servers: int = SERVERS, **var
     people = await in_thread(furnish)
     async with AsyncExitStack() as stack:
         stack.callback(made.stop)
-        await asyncio.gather(*(made.start() for _ in range(servers)))
+        if first is not None:
+            await made.start(**first)
+        await asyncio.gather(*(made.start() for _ in range(servers - len(made.servers))))
         for server in made.servers:
             made.lines.append(await stack.enter_async_context(Proxy(server.port)))
         urls = [line.url for line in made.lines]
@@ -181,11 +205,16 @@ async def survives(stage: Stage) -> Callable[..., Any]:
 async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
     """Let everybody play on the stage, break things, and judge what happened."""
     playing = [asyncio.create_task(player.play()) for player in stage.players]
-    writing = asyncio.create_task(stage.writes())
+    over = asyncio.Event()
+    writing = asyncio.create_task(stage.writes(over))
     breaking = asyncio.create_task(fault(stage))
     try:
-        async with asyncio.timeout(HEALED_S * 2):
+        async with asyncio.timeout(HEALED_S * 2 + stage.lasts_s):
             await breaking
+            ended = time.monotonic()
+            await stage.all_see_all()
+            recovery_s = time.monotonic() - ended
+            over.set()
             await writing
         async with asyncio.timeout(HEALED_S):
             await stage.all_see_all()
@@ -197,13 +226,15 @@ async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
             task.cancel()
     history = History(
         clients=[player.history for player in stage.players],
-        log=await in_thread(stored, stage.rooms),
+        log=await in_thread(stage.log),
         complaints=stage.complaints(),
     )
     found: list[Violation] = judge(history)
+    figures(seed=stage.seed, recovery_s=recovery_s, **counted(history, found))
     assert not found, (stage.seed, len(found), found[:5])
-    written = WRITERS * COMMANDS * ROOMS
-    assert sum(one.key.startswith("w") for one in history.log) == written
+    written = {sent.key for client in history.clients for sent in client.sent if sent.key.startswith("w")}
+    assert {one.key for one in history.log if one.key.startswith("w")} == written
+    assert len(written) >= WRITERS * stage.commands * ROOMS
     return history
 
 

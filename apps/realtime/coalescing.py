@@ -158,6 +158,10 @@ class Kept:
         """Return one piece for each key: values as they are, texts whole with offset 0."""
         return list(self._pieces.values())
 
+    def value(self, key: str) -> Piece | None:
+        """Return the newest value of a key."""
+        return self._pieces.get(key)
+
     def text(self, key: str) -> str:
         """Return the text so far of a stream, or ``""``."""
         piece = self._pieces.get(key)

@@ -27,6 +27,8 @@ class Config:
     drain_s: float = 10.0
     presence_ttl_s: int = 60
     position_check_s: float = 1.0
+    link_check_s: float = 5.0
+    """How long a room may believe of the agents link what is no longer so, when nobody is left who would tell it."""
     max_frame_bytes: int = 65_536
     commands_per_s: float = 20.0
     command_burst: int = 40

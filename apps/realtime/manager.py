@@ -74,6 +74,7 @@ class WebSocketManager:
         self.spawn(self.ear.listen())
         self.spawn(self._every(TICK_S, self._tick))
         self.spawn(self._every(self.config.position_check_s, self._check_positions))
+        self.spawn(self._every(self.config.link_check_s, self._check_link))
         self.spawn(self._every(self.config.access_check_s, self.rights.check_logins))
         self.spawn(self._every(self.config.presence_ttl_s / 3, self._refresh_presence))
         self.spawn(self._every(1.0, self._tell_staff))
@@ -226,6 +227,15 @@ class WebSocketManager:
                 room.access_version = position.access_version  # afterwards: a check that failed is made again
             if not room.subscribed:
                 await self.ear.join(room)
+
+    async def _check_link(self) -> None:
+        """Compare what the rooms were told about the agents link with how it stands."""
+        rooms = [room for room in self.rooms.values() if room.viewers and room.opened.is_set()]
+        told = {room: room.kept.value("agents_link") for room in rooms}
+        views = await self.reads.links([room.guid for room in rooms]) if rooms else {}
+        for room, before in told.items():
+            if room.kept.value("agents_link") is before:  # else somebody told it meanwhile
+                room.correct_link(views[room.guid])
 
     async def _close(self, room: Room) -> None:
         del self.rooms[room.guid]

@@ -11,7 +11,10 @@ from apps.realtime.events import Focus, PresenceMember
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One connection's presence in one room. ``expires`` and ``typing_until`` are Unix times in seconds."""
+    """One connection's presence in one room. ``expires``, ``focused`` and ``typing_until`` are seconds of one clock.
+
+    Within a process that is ``clock.monotonic``, which does not jump; stores that processes share have their own.
+    """
 
     user_id: str
     username: str
@@ -23,6 +26,15 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     focused: float = 0.0
     """When the focus was told; the newest tab's one is shown."""
     typing_until: float = 0.0
+
+    def moved(self, seconds: float) -> Entry:
+        """Return the entry as a clock shows it that is ahead by so much."""
+        return msgspec.structs.replace(
+            self,
+            expires=self.expires + seconds,
+            focused=self.focused and self.focused + seconds,
+            typing_until=self.typing_until and self.typing_until + seconds,
+        )
 
 
 def members_of(entries: Iterable[Entry], now: float) -> dict[str, PresenceMember]:

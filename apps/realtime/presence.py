@@ -1,17 +1,17 @@
 """Who is in a room, across processes: one entry a connection, kept with an expiry, folded to members.
 
 Nothing here depends on a goodbye: entries of a process that died expire. Two stores with one interface: this process's
-memory, and Redis (one hash a project).
+memory, and Redis (one hash a project). Entries in Redis go by Redis's clock: those of the machines may be wrong.
 """
 
 from __future__ import annotations
 
 import abc
-import time
 from typing import Any
 
 import msgspec
 
+from apps.core import clock
 from apps.realtime.members import Entry
 
 _decoder = msgspec.json.Decoder(Entry)
@@ -57,8 +57,13 @@ class MemoryPresence(PresenceStore):
 
     async def entries(self, guid: str) -> list[Entry]:
         """See ``PresenceStore``."""
-        now = time.time()
+        now = clock.monotonic()
         return [entry for entry in self._rooms.get(guid, {}).values() if entry.expires > now]
+
+
+def _ahead(at: tuple[int, int]) -> float:
+    """Return how far Redis's clock, which shows seconds and microseconds, is ahead of this process's."""
+    return at[0] + at[1] / 1_000_000 - clock.monotonic()
 
 
 class RedisPresence(PresenceStore):
@@ -76,8 +81,10 @@ class RedisPresence(PresenceStore):
         """See ``PresenceStore``."""
         if not entries:
             return
+        ahead = _ahead(await self._client.time())
+        stored = {name: msgspec.json.encode(entry.moved(ahead)) for name, entry in entries.items()}
         async with self._client.pipeline(transaction=True) as pipe:
-            pipe.hset(self._key(guid), mapping={name: msgspec.json.encode(entry) for name, entry in entries.items()})
+            pipe.hset(self._key(guid), mapping=stored)
             pipe.expire(self._key(guid), self._ttl_s * 2)
             await pipe.execute()
 
@@ -88,11 +95,15 @@ class RedisPresence(PresenceStore):
 
     async def entries(self, guid: str) -> list[Entry]:
         """See ``PresenceStore``. Removes what expired."""
-        found: dict[bytes, bytes] = await self._client.hgetall(self._key(guid))
-        now, alive, dead = time.time(), [], []
+        async with self._client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._key(guid))
+            pipe.time()
+            found, at = await pipe.execute()
+        ahead, now = _ahead(at), clock.monotonic()
+        alive, dead = [], []
         for name, value in found.items():
             try:
-                entry = _decoder.decode(value)
+                entry = _decoder.decode(value).moved(-ahead)
             except msgspec.MsgspecError:
                 dead.append(name)  # written by another version of AutoCode
                 continue

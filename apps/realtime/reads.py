@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from apps.accounts.identity import Identity
 from apps.accounts.tokens import users_from_tokens
 from apps.agents.events import AgentsLink
 from apps.agents.selectors.link import link_views
-from apps.projects.aio import Gathered, log_failure
+from apps.projects.aio import Gathered, in_thread, log_failure
 from apps.projects.selectors.access import Access, accesses_to
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,10 @@ class Reads:
     async def access(self, user_id: str, guid: str) -> Access:
         """Return the user's right to see a project. Raises like ``access_to``."""
         return await self._accesses.get((user_id, guid))
+
+    async def links(self, guids: Sequence[str]) -> dict[str, AgentsLink]:
+        """Return the state of the link to the agents-server for each project, by guid. Raises database errors."""
+        return await in_thread(link_views, guids)
 
     async def link(self, guid: str) -> AgentsLink | None:
         """Return the state of the link to the agents-server, or None when it cannot be read."""

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from apps.agents.events import AgentsLink
 from apps.core import clock
 from apps.core.events import event_type
 from apps.projects.aio import in_thread, log_failure
@@ -27,7 +28,7 @@ from apps.realtime.config import config
 from apps.realtime.cursor import Cursor
 from apps.realtime.frames import Frame, Frames, of_piece
 from apps.realtime.members import Members
-from apps.realtime.protocol import event_frame
+from apps.realtime.protocol import event_frame, plain
 from apps.realtime.viewers import Viewer
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ RING_EVENTS: Final = 256
 RING_BYTES: Final = 1_048_576
 BATCH: Final = 500  # events in one read of the log
 HELD: Final = 1_000  # pieces that wait behind a hole
+LINK_TRUTH: Final = ("state", "since", "queued", "gap", "acks")  # of the agents link, what time alone does not change
 ENDED: Final = 512  # streams whose end is remembered, so that a late piece cannot begin them again
 RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
@@ -322,6 +324,15 @@ class Room:
         if self._flushing is None:
             # At the end of this turn: what a viewer waits for letter by letter is not worth a millisecond.
             self._flushing = asyncio.get_running_loop().call_soon(self._flush)
+
+    def correct_link(self, view: AgentsLink) -> None:
+        """Tell the viewers how the agents link stands, if they were told otherwise, or nothing.
+
+        The news of a change may be lost like any that is not stored, and whoever held the link may be dead.
+        """
+        said, data = self.kept.value("agents_link"), plain(view)
+        if said is None or any(said.data.get(name) != data.get(name) for name in LINK_TRUTH):
+            self.take_pieces([Piece("agents_link", "agents_link", Shape.LATEST, data, clock.to_wire(clock.now()))])
 
     def live_frames(self, viewer: Viewer) -> list[Frame]:
         """Return what a newcomer needs besides the log: texts so far and latest values."""

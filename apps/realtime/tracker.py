@@ -74,7 +74,7 @@ class PresenceTracker:
                 username=viewer.username,
                 role=viewer.role.word,
                 since=clock.to_wire(clock.now()),
-                expires=time.time() + config().presence_ttl_s,
+                expires=clock.monotonic() + config().presence_ttl_s,
             ),
         )
 
@@ -102,7 +102,7 @@ class PresenceTracker:
     def typing(self, room: Room, viewer: Viewer, *, on: bool) -> None:
         """Note that the viewer types, or not; typing ends by itself."""
         seconds = config().typing_s
-        self.update(room, viewer, typing_until=time.time() + seconds if on else 0.0)
+        self.update(room, viewer, typing_until=clock.monotonic() + seconds if on else 0.0)
         if on:
             asyncio.get_running_loop().call_later(seconds + 0.05, self._due, room)
 
@@ -112,7 +112,7 @@ class PresenceTracker:
 
     async def refresh(self, rooms: list[Room]) -> None:
         """Renew this process's entries, and say to each room's viewers what changed without anybody saying so."""
-        expires = time.time() + config().presence_ttl_s
+        expires = clock.monotonic() + config().presence_ttl_s
         for room in rooms:
             place = self._places.get(room.guid)
             if place is not None and place.entries:
@@ -180,7 +180,7 @@ class PresenceTracker:
         if entries is None:
             place = self._places.get(guid)
             entries = list(place.entries.values()) if place else []
-        return members_of(entries, time.time())
+        return members_of(entries, clock.monotonic())
 
     async def _store(self, call: Coroutine[Any, Any, Any]) -> Any:
         """Await a call of the store; None when it fails. Presence is never worth an error."""

@@ -11,6 +11,7 @@ from apps.agents.models import DeadLetter, OutboxMessage
 from apps.agents.services import relay
 from apps.agents.services.chat import ChatService
 from apps.agents.services.feedback import FeedbackService
+from apps.projects.services.tasks import TaskService
 from tests.agents.conftest import db, linked
 from tests.support.factories import a_project, owner_of
 
@@ -46,6 +47,35 @@ async def test_what_waited_in_many_projects_goes_in_frames_that_a_server_takes(s
     assert len(server.sockets) == 1
     assert len(server.commands("chat")) == len(projects)
     assert max(sizes) < 1024 * 1024
+
+
+async def test_a_board_that_no_frame_holds_comes_with_shorter_descriptions(server, project):
+    def fill():
+        for number in range(20):
+            TaskService(owner_of(project)).create(guid=project.guid, title=f"Task {number}", description="é" * 32_000)
+        OutboxMessage.objects.exclude(type="project_update").delete()
+
+    await db(fill)
+    sizes: list[int] = []
+    server.on_frame = sizes.append
+    async with linked(server):
+        await settled(server)
+    assert len(server.sockets) == 1
+    [update] = server.commands("project_update")
+    assert [task["title"] for task in update["data"]["tasks"]] == [f"Task {number}" for number in range(20)]
+    assert {len(task["description"]) > 8_000 for task in update["data"]["tasks"]} == {True}
+    assert "characters left out" in update["data"]["tasks"][0]["description"]
+    assert max(sizes) < 1024 * 1024
+
+
+async def test_what_is_open_in_very_many_projects_comes_in_parts(server, project, monkeypatch):
+    monkeypatch.setattr(relay, "SYNCED", 2)
+    guids = {str(one.guid) for one in [project, *[await db(a_project) for _ in range(4)]]}
+    async with linked(server):
+        await server.command("project_status_sync", 3)
+    parts = [[one["guid"] for one in frame["data"]["projects"]] for frame in server.commands("project_status_sync")]
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert {guid for part in parts for guid in part} == guids
 
 
 async def test_projects_whose_agents_are_slow_leave_the_window_to_the_others(server, project):
@@ -128,6 +158,7 @@ async def test_an_acknowledgement_in_the_name_of_another_project_counts_for_noth
 async def test_a_promise_that_breaks_the_server_parks_its_project_alone(server, project, monkeypatch):
     """The server falls over whenever it reads one feedback: the others' words arrive all the same."""
     monkeypatch.setattr(relay, "REFUSALS", 6)
+    monkeypatch.setattr(relay, "LONGEST_PAUSE_S", 1.0)
     others = [await db(a_project) for _ in range(3)]
     await db(lambda: OutboxMessage.objects.all().delete())
     server.on_command = lambda frame: ["break"] if frame["type"] == "user_feedback" else ["ack"]

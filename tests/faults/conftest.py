@@ -19,7 +19,7 @@ import pytest
 from apps.projects.aio import in_thread
 from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
-from tests.faults.checker import History, Violation, judge
+from tests.faults.checker import History, Stored, Violation, judge
 from tests.faults.kit import Player, Proxy, Refusal, stored
 from tests.faults.record import counted, figures
 from tests.faults.scene import Scene, a_scene
@@ -48,6 +48,9 @@ class Stage:
     players: list[Player] = field(default_factory=list)
     rooms: list[Any] = field(default_factory=list)
     excused: tuple[str, ...] = ()
+    commands: int = COMMANDS
+    gone: dict[tuple[str, int], Stored] = field(default_factory=dict)
+    """What retention removed, by project and number."""
     lasts_s: float = 0.0
     """How long the fault lasts, if that is longer than some seconds."""
 
@@ -55,11 +58,12 @@ class Stage:
     def random(self) -> random.Random:
         return random.Random(self.seed)
 
-    async def start(self, place: int | None = None) -> Serving:
-        """Start a server: a new one, or at the place of one that has ended."""
+    async def start(self, place: int | None = None, **alone: Any) -> Serving:
+        """Start a server: a new one, or at the place of one that has ended; ``alone`` are variables of this one."""
         port = self.servers[place].port if place is not None else 0
         arguments = ["--host", "127.0.0.1", "--port", str(port)] if port else []
-        server = await in_thread(lambda: Serving(self.directory, port=port, arguments=arguments, **self.environment))
+        environment = self.environment | alone
+        server = await in_thread(lambda: Serving(self.directory, port=port, arguments=arguments, **environment))
         if place is None:
             self.servers.append(server)
         else:
@@ -77,7 +81,7 @@ class Stage:
         async def one(player: Player, number: int) -> None:
             pause = random.Random(self.seed + number)
             for turn in itertools.count():
-                if turn >= COMMANDS and over.is_set():
+                if turn >= self.commands and over.is_set():
                     return
                 for place, room in enumerate(self.rooms):
                     await player.write(room, f"w{number}-{place}-{turn}")
@@ -91,13 +95,18 @@ class Stage:
 
     async def refused(self, least: int = 1) -> None:
         """Return when so many commands were answered with "not now"."""
-        while len(self.refusals) < least:  # noqa: ASYNC110 - nobody announces it
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(HEALED_S):
+            while len(self.refusals) < least:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.02)
 
     @property
     def refusals(self) -> list[Refusal]:
         """Every command that was answered with "not now"."""
         return [refusal for player in self.players for refusal in player.refusals]
+
+    def log(self) -> list[Stored]:
+        """Return what the database holds, and what retention removed from it."""
+        return list((self.gone | {(one.project, one.seq): one for one in stored(self.rooms)}).values())
 
     async def all_see_all(self) -> None:
         """Return when everybody was shown the end of every log."""
@@ -125,12 +134,20 @@ async def stage(transactional_db: None, tmp_path: Path, private_redis: Redis) ->
 
 
 @asynccontextmanager
-async def staged(directory: Path, redis: Redis, *, servers: int = SERVERS, **variables: Any) -> AsyncIterator[Stage]:
-    """Give a stage on the database that this process uses."""
+async def staged(
+    directory: Path,
+    redis: Redis,
+    *,
+    servers: int = SERVERS,
+    commands: int = COMMANDS,
+    first: dict[str, Any] | None = None,
+    **variables: Any,
+) -> AsyncIterator[Stage]:
+    """Give a stage on the database that this process uses; ``first`` are variables of the first server alone."""
     seed = int(os.environ.get("AUTOCODE_TEST_SEED") or time.time_ns() % 1_000_000)
     environment = PLENTY | {"AUTOCODE_REDIS_URL": redis.url, "AUTOCODE_DEBUG": "off", "AUTOCODE_DRAIN_S": 1}
     environment |= variables
-    made = Stage(seed, directory, redis, environment)
+    made = Stage(seed, directory, redis, environment, commands=commands)
 
     def furnish() -> Any:
         owner = a_person("ada")
@@ -146,7 +163,9 @@ async def staged(directory: Path, redis: Redis, *, servers: int = SERVERS, **var
     people = await in_thread(furnish)
     async with AsyncExitStack() as stack:
         stack.callback(made.stop)
-        await asyncio.gather(*(made.start() for _ in range(servers)))
+        if first is not None:
+            await made.start(**first)
+        await asyncio.gather(*(made.start() for _ in range(servers - len(made.servers))))
         for server in made.servers:
             made.lines.append(await stack.enter_async_context(Proxy(server.port)))
         urls = [line.url for line in made.lines]
@@ -207,7 +226,7 @@ async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
             task.cancel()
     history = History(
         clients=[player.history for player in stage.players],
-        log=await in_thread(stored, stage.rooms),
+        log=await in_thread(stage.log),
         complaints=stage.complaints(),
     )
     found: list[Violation] = judge(history)
@@ -215,7 +234,7 @@ async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
     assert not found, (stage.seed, len(found), found[:5])
     written = {sent.key for client in history.clients for sent in client.sent if sent.key.startswith("w")}
     assert {one.key for one in history.log if one.key.startswith("w")} == written
-    assert len(written) >= WRITERS * COMMANDS * ROOMS
+    assert len(written) >= WRITERS * stage.commands * ROOMS
     return history
 
 

@@ -22,7 +22,7 @@ from tests.support.browser import Browser
 from tests.support.databases import in_file, used
 from tests.support.services import Postgres, Redis
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.own_stores, pytest.mark.timeout(240)]
 
 
 class Disk:
@@ -99,7 +99,7 @@ async def test_sqlite(
     small = disk(megabytes=12)
     file = Path(shutil.copy(empty_file, small.path / "autocode.sqlite3"))
     with used(in_file(file)):
-        async with staged(tmp_path, private_redis, servers=1, AUTOCODE_REDIS_URL="") as stage:
+        async with staged(tmp_path, private_redis, servers=1, commands=12, AUTOCODE_REDIS_URL="") as stage:
             await survive(stage, lambda stage: is_full(stage, small))
             assert refused_clearly(stage)
         with contextlib.closing(sqlite3.connect(file)) as connection:
@@ -112,7 +112,7 @@ async def test_postgres_has_no_room_for_its_data(
     """F19: tables cannot grow; the log of writes lies elsewhere."""
     small = disk(megabytes=64)
     with Postgres(small.path, copy_of=cluster, wal=disk(megabytes=64).path / "pg_wal", **DURABLE) as postgres:
-        async with on_postgres(tmp_path, private_redis, postgres, servers=2) as stage:
+        async with on_postgres(tmp_path, private_redis, postgres, servers=2, commands=12) as stage:
             await survive(stage, lambda stage: is_full(stage, small))
             assert refused_clearly(stage)
         assert_sound(postgres)
@@ -135,7 +135,7 @@ async def test_postgres_has_no_room_for_its_log(
             await asyncio.to_thread(small.clear)
             await asyncio.to_thread(again, postgres)
 
-        async with on_postgres(tmp_path, private_redis, postgres, servers=2) as stage:
+        async with on_postgres(tmp_path, private_redis, postgres, servers=2, commands=12) as stage:
             await survive(stage, fault)
             assert refused_clearly(stage)
         assert "PANIC" in await asyncio.to_thread(postgres.log.read_text)  # it did happen
@@ -168,7 +168,7 @@ async def test_the_servers_have_no_room_for_their_logs(
         await asyncio.to_thread(small.clear)
         assert await refused() > before
 
-    async with staged(small.path, private_redis, servers=2, TMPDIR=small.path) as stage:
+    async with staged(small.path, private_redis, servers=2, commands=12, TMPDIR=small.path) as stage:
         await survive(stage, fault)
         assert not stage.refusals
         assert {player.connections for player in stage.players} == {1}

@@ -67,9 +67,7 @@ async def test_f30_a_holder_that_froze_beyond_its_lease_does_nothing_more(scene:
     assert "old" not in {one.key for one in history.log}
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["act"], ["ack"]], ids=["before it acts", "before its answer", "with its answer"]
-)
+@pytest.mark.parametrize("words", [["act"], ["ack"]], ids=["before_its_answer", "with_its_answer"])
 async def test_f31_a_holder_killed_after_sending_and_before_writing_it_down(scene: Scene, words: list[str]) -> None:
     upstream, watcher, room = scene.upstream, scene.people[0], scene.rooms[0]
     first, second = await two_servers(scene)
@@ -91,5 +89,20 @@ async def test_f31_a_holder_killed_after_sending_and_before_writing_it_down(scen
     await talking
     await scene.settled()
     assert sum(arrival.key == struck[0] for arrival in upstream.arrivals) >= 2
+    await watcher.sees_link(room, lambda link: link["state"] == "connected" and not link["queued"])
+    await scene.judged()
+
+
+async def test_where_nobody_holds_the_link_any_more_the_rooms_are_told(scene: Scene) -> None:
+    watcher, room = scene.people[0], scene.rooms[0]
+    only = await scene.serve(**LEASE)
+    await scene.begin(at=await scene.serve("off"))
+    await watcher.sees_link(room, lambda link: link["state"] == "connected")
+    only.signal(signal.SIGKILL)
+    await only.ended()
+    await scene.talk(1)
+    gone = await watcher.sees_link(room, lambda link: link["state"] == "down")
+    assert gone["queued"] > 0
+    await scene.serve(**LEASE)
     await watcher.sees_link(room, lambda link: link["state"] == "connected" and not link["queued"])
     await scene.judged()

@@ -326,8 +326,9 @@ class Session:
         """Tell what AutoCode believes is open: now, every few minutes, and after a gap."""
         while True:
             self._sync_now.clear()
-            believed: commands.ProjectStatusSync = await patiently(relay.what_is_open)
-            self._outgoing.put_nowait(frames.pack("project_status_sync", believed, id=new_id()))
+            believed: list[commands.ProjectStatusSync] = await patiently(relay.what_is_open)
+            for part in believed:
+                self._outgoing.put_nowait(frames.pack("project_status_sync", part, id=new_id()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._options.sync_interval):
                     await self._sync_now.wait()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Min
+from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
 
 from apps.agents import events as a
@@ -35,7 +35,11 @@ class LinkFigures:
 def link_status() -> LinkStatus:
     """Return how the link stands; a holder that died without a word has lost it when its lease expired."""
     status = LinkStatus.objects.first() or LinkStatus(acks=settings.AUTOCODE_AGENTS_ACKS)
-    if not LinkLease.objects.filter(expires_at__gt=Now()).exists():  # by the one clock that all processes share
+    held_by_now = Q(expires_at__gt=Now())  # by the one clock that all processes share
+    lease = LinkLease.objects.annotate(held=held_by_now).values_list("held", "expires_at").first()
+    if lease is None or not lease[0]:
+        if lease is not None and status.state != a.LinkState.DOWN.value:
+            status.since = lease[1]
         status.state = a.LinkState.DOWN.value
     return status
 

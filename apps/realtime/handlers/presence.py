@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import msgspec
 
+from apps.core import clock
 from apps.core.events import Struct
 from apps.realtime.commands import command
 from apps.realtime.context import Context
@@ -39,5 +39,5 @@ async def focus(context: Context, payload: FocusOn) -> None:
     """Show it."""
     room, viewer = context.place
     context.socket.manager.presence.update(
-        room, viewer, panes=payload.panes, agent_id=payload.agent_id, focused=time.time()
+        room, viewer, panes=payload.panes, agent_id=payload.agent_id, focused=clock.monotonic()
     )

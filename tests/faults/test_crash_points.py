@@ -235,6 +235,7 @@ async def test_the_agents_news_arrives_whole_and_once(point: str, scene: Scene) 
     call = {"toolCallId": "t", "runId": "r", "agentId": "coder", "tool": "shell"}
     news = [
         office.agents.message("run_started", guid, {"runId": "r", "agentId": "coder"}),
+        office.agents.message("project_message", guid, {"content": "has no id of its own"}),
         office.agents.message("tool_start", guid, call),
         office.agents.message("tool_end", guid, {"toolCallId": "t", "runId": "r", "status": "success"}),
         *(office.agents.message("message", guid, text | {"op": "delta", "delta": f"{n} "}) for n in range(20)),
@@ -244,7 +245,8 @@ async def test_the_agents_news_arrives_whole_and_once(point: str, scene: Scene) 
     await scene.dies(deliver(office.agents, news))
     await scene.judged()
     counted = await in_thread(kinds, office.room)
-    assert [counted[kind] for kind in ("run_started", "tool_start", "tool_end", "message", "done")] == [1] * 5
+    once = ("run_started", "project_message", "tool_start", "tool_end", "message", "done")
+    assert {kind: counted[kind] for kind in once} == dict.fromkeys(once, 1)
     [message] = await office.stored("message")
     assert message["data"]["content"] == "the whole text"
 

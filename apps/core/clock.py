@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 _now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)  # noqa: E731 - replaced as a value in tests
 _monotonic: Callable[[], float] = time.monotonic
+_shift = dt.timedelta()
 
 
 def now() -> dt.datetime:
@@ -21,6 +22,11 @@ def monotonic() -> float:
     return _monotonic()
 
 
+def shift() -> dt.timedelta:
+    """Return by how much ``moved`` has moved the clocks: for moments that come from elsewhere."""
+    return _shift
+
+
 def to_wire(moment: dt.datetime) -> str:
     """Return ``moment`` as RFC 3339 in UTC with milliseconds and ``Z``: the form of every time on the wire."""
     return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -29,11 +35,12 @@ def to_wire(moment: dt.datetime) -> str:
 @contextmanager
 def moved(seconds: float) -> Iterator[None]:
     """Move both clocks by ``seconds`` for the length of the block. For tests."""
-    global _now, _monotonic  # noqa: PLW0603 - the clock is one a process
-    before_now, before_monotonic = _now, _monotonic
+    global _now, _monotonic, _shift  # noqa: PLW0603 - the clock is one a process
+    before_now, before_monotonic, before_shift = _now, _monotonic, _shift
+    _shift = before_shift + dt.timedelta(seconds=seconds)
     _now = lambda: before_now() + dt.timedelta(seconds=seconds)  # noqa: E731
     _monotonic = lambda: before_monotonic() + seconds  # noqa: E731
     try:
         yield
     finally:
-        _now, _monotonic = before_now, before_monotonic
+        _now, _monotonic, _shift = before_now, before_monotonic, before_shift

@@ -17,6 +17,7 @@ from apps.realtime.frames import text_in
 reactor: Any = _reactor
 logger = logging.getLogger(__name__)
 
+MOST_FRAGMENTS: Final = 4_096  # frames of one message: empty ones weigh nothing and could go on for ever
 GOODBYE_S: Final = 3  # seconds for a close handshake, and for the last bytes to a peer that began one
 
 PROTOCOL_OPTIONS: Final[dict[str, Any]] = {
@@ -48,6 +49,8 @@ class RoomProtocol(WebSocketProtocol):
     """See the module."""
 
     taker: Taker | None = None
+    fragments = 0
+    """Frames of the message that is under way."""
 
     @classmethod
     def with_options_of(cls, factory: Any) -> type[RoomProtocol]:
@@ -89,6 +92,19 @@ class RoomProtocol(WebSocketProtocol):
             self.onMessage(text, False)
         else:
             self._dataReceived(data)  # Autobahn's dataReceived formats a debug message first, for each of them
+
+    def onMessageBegin(self, isBinary: bool) -> None:  # noqa: FBT001, N803 - Autobahn's signature
+        """Begin a message that takes the long way."""
+        super().onMessageBegin(isBinary)
+        self.fragments = 0
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """Count the frames of a message, of which Autobahn limits the bytes alone."""
+        super().onMessageFrameBegin(length)
+        self.fragments += 1
+        if self.fragments > MOST_FRAGMENTS and not self.failedByMe:
+            reason = f"a message has at most {MOST_FRAGMENTS} fragments"
+            self._max_message_size_exceeded(self.fragments, MOST_FRAGMENTS, reason)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: FBT001, N803 - Autobahn's signature
         """Pass a message on."""

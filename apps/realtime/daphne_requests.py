@@ -74,6 +74,8 @@ class RoomRequest(WebRequest):
         self.channel.deadline.cancel()
         if self.received > self.longest:
             return self.basic_error(413, b"Content Too Large", "The body is too large")
+        if self.clientproto == b"HTTP/1.0" and self.requestHeaders.hasHeader(b"Upgrade"):
+            return self.basic_error(400, b"Bad Request", "An upgrade needs HTTP/1.1")  # RFC 6455, 4.2.1
         if not self.method.isascii():
             # Daphne would answer 500 and log a traceback for each.
             return self.basic_error(400, b"Bad Request", "Invalid method")

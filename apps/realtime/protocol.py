@@ -96,7 +96,7 @@ def _short_form(value: dict[str, Any]) -> dict[str, Any]:
         if name not in {"action", "topic", "id"}:
             raise InvalidField("The short form has action, topic and id only.", field=name)
     action = value["action"]
-    if action not in _SHORT:
+    if not isinstance(action, str) or action not in _SHORT:
         raise InvalidField("An action is subscribe, unsubscribe or ping.", field="action")
     full: dict[str, Any] = {"type": action, "data": {"topic": value["topic"]} if "topic" in value else {}}
     if action == "ping":

@@ -311,8 +311,12 @@ class WebSocketService:
         return True
 
     async def _carry_on(self) -> None:
-        """Carry out what waits, one after the other. An idle connection keeps neither task nor queue."""
-        while self._work:
+        """Carry out what waits, one after the other. An idle connection keeps neither task nor queue.
+
+        What still waits when the connection is closed stays without an answer, so that the client sends it again: the
+        rooms have been left, and a command would be refused for what the client has not done.
+        """
+        while self._work and not self.closing:
             try:
                 await self._work.popleft()()
             except Exception as error:  # noqa: BLE001 - what waits behind it goes on

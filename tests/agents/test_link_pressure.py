@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
+from apps.agents.link import inbox
 from apps.agents.link.options import LinkOptions
 from apps.agents.models import DeadLetter, OutboxMessage
 from apps.agents.services import relay
 from apps.agents.services.chat import ChatService
 from apps.agents.services.feedback import FeedbackService
+from apps.projects.services.tasks import TaskService
 from tests.agents.conftest import db, linked
 from tests.support.factories import a_project, owner_of
 
@@ -46,6 +49,35 @@ async def test_what_waited_in_many_projects_goes_in_frames_that_a_server_takes(s
     assert len(server.sockets) == 1
     assert len(server.commands("chat")) == len(projects)
     assert max(sizes) < 1024 * 1024
+
+
+async def test_a_board_that_no_frame_holds_comes_with_shorter_descriptions(server, project):
+    def fill():
+        for number in range(20):
+            TaskService(owner_of(project)).create(guid=project.guid, title=f"Task {number}", description="é" * 32_000)
+        OutboxMessage.objects.exclude(type="project_update").delete()
+
+    await db(fill)
+    sizes: list[int] = []
+    server.on_frame = sizes.append
+    async with linked(server):
+        await settled(server)
+    assert len(server.sockets) == 1
+    [update] = server.commands("project_update")
+    assert [task["title"] for task in update["data"]["tasks"]] == [f"Task {number}" for number in range(20)]
+    assert {len(task["description"]) > 8_000 for task in update["data"]["tasks"]} == {True}
+    assert "characters left out" in update["data"]["tasks"][0]["description"]
+    assert max(sizes) < 1024 * 1024
+
+
+async def test_what_is_open_in_very_many_projects_comes_in_parts(server, project, monkeypatch):
+    monkeypatch.setattr(relay, "SYNCED", 2)
+    guids = {str(one.guid) for one in [project, *[await db(a_project) for _ in range(4)]]}
+    async with linked(server):
+        await server.command("project_status_sync", 3)
+    parts = [[one["guid"] for one in frame["data"]["projects"]] for frame in server.commands("project_status_sync")]
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert {guid for part in parts for guid in part} == guids
 
 
 async def test_projects_whose_agents_are_slow_leave_the_window_to_the_others(server, project):
@@ -128,6 +160,7 @@ async def test_an_acknowledgement_in_the_name_of_another_project_counts_for_noth
 async def test_a_promise_that_breaks_the_server_parks_its_project_alone(server, project, monkeypatch):
     """The server falls over whenever it reads one feedback: the others' words arrive all the same."""
     monkeypatch.setattr(relay, "REFUSALS", 6)
+    monkeypatch.setattr(relay, "LONGEST_PAUSE_S", 1.0)
     others = [await db(a_project) for _ in range(3)]
     await db(lambda: OutboxMessage.objects.all().delete())
     server.on_command = lambda frame: ["break"] if frame["type"] == "user_feedback" else ["ack"]
@@ -143,3 +176,24 @@ async def test_a_promise_that_breaks_the_server_parks_its_project_alone(server, 
         letter = await db(DeadLetter.objects.get)
     assert (letter.direction, letter.type, letter.code) == ("out", "user_feedback", "connection_lost")
     assert [frame["data"]["content"] for frame in server.commands("chat")].count("behind it") >= 1
+
+
+async def test_a_server_that_is_faster_than_the_database_is_not_taken_for_dead(server, project, monkeypatch):
+    """Its answer to a ping lies behind everything that it sent before; that is no silence."""
+    write = inbox.apply_batch
+
+    def slowly(*args, **kwargs):
+        time.sleep(0.02)
+        return write(*args, **kwargs)
+
+    monkeypatch.setattr(inbox, "apply_batch", slowly)
+    news = [
+        server.message("agent_message", project.guid, {"agentId": "x", "content": f"{n} {'y' * 20_000}"})
+        for n in range(400)
+    ]
+    async with linked(server, backlog=10, batch=5, ping_interval=0.2, ping_timeout=0.3):
+        await server.connected()
+        for one in news:
+            await server.send(one)
+        await server.until(lambda: len(server.answers) >= len(news))
+    assert len(server.sockets) == 1

@@ -86,7 +86,7 @@ async def read_response(reader: asyncio.StreamReader, method: str = "GET") -> Re
             return await read_response(reader, method)
         lines = head.decode("latin-1").split("\r\n")[1:-2]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        if method == "HEAD" or status in {204, 304}:
+        if method == "HEAD" or status in {101, 204, 304}:
             body = b""
         elif headers.get("transfer-encoding") == "chunked":
             body = b""

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.accounts.api.parsers import strict_json
 from apps.agents import commands
 from apps.agents.link import frames as link_frames
 from apps.agents.link import messages as link_messages
@@ -28,7 +27,7 @@ from apps.realtime.protocol import Envelope, decode, encode, event_frame, reply_
 from apps.realtime.replies import REPLIES
 from apps.realtime.router import form
 from tests.agents.conftest import db, linked, project, server
-from tests.badinput.decoders import READERS, plainly
+from tests.badinput.decoders import READERS, agreement, plainly
 from tests.badinput.shapes import values_of
 
 __all__ = ["project", "server"]
@@ -65,7 +64,8 @@ envelopes = st.fixed_dictionaries(
         "projectGuid": st.just(GUID) | scalars,
         "id": st.just("a-1") | scalars,
         "offset": scalars,
-        "action": st.sampled_from(["ping", "subscribe", "x"]),
+        "action": st.sampled_from(["ping", "subscribe", "x"]) | values,
+        "topic": values,
     },
 )
 json_like = st.text(alphabet='{}[]",:\\/0123456789eE+-.truefalsnu \t\n\x00\ud800é', max_size=200)
@@ -97,7 +97,7 @@ inputs = (
 
 
 @pytest.mark.parametrize("reader", JSON_READERS)
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(data=inputs)
 def test_it_takes_or_names_the_reason(reader: str, data: bytes) -> None:
     READERS[reader](data)
@@ -156,7 +156,7 @@ def test_a_megabyte_from_the_agents_server_is_no_million_messages(what: str) -> 
 def test_no_depth_is_too_deep_to_be_refused(form: str) -> None:
     """Also what is just shallow enough to be read, and too deep to be written again."""
     outcomes = set()
-    for depth in range(1, 1_100):
+    for depth in (*range(1, 40), *range(900, 1_010)):
         for inner in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
             text = form.format(inner)
             outcomes |= {READERS[name](text.encode()) for name in JSON_READERS}
@@ -189,7 +189,7 @@ def depth_of(value: Any) -> int:
     return 0
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=250)
 @given(inputs)
 def test_the_scan_of_bytes_and_the_parsed_value_agree(data: bytes) -> None:
     """What is accepted is what Python's plain parser reads; what is too deep in bytes is too deep as a value."""
@@ -209,23 +209,10 @@ def test_the_scan_of_bytes_and_the_parsed_value_agree(data: bytes) -> None:
         assert depth_of(plain) > 16
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=250)
 @given(inputs)
 def test_socket_and_rest_accept_the_same_json(data: bytes) -> None:
-    """Beyond the limits of size, which differ by design, one text means one thing in both."""
-
-    def outcome(read: Any) -> Any:
-        try:
-            return read(data)
-        except Exception as error:
-            return type(error).__name__
-
-    socket, rest = outcome(scan), outcome(strict_json)
-    if socket in ("TooLarge", "InvalidField") or rest == "TooLarge":
-        return
-    if isinstance(socket, str) and isinstance(rest, str) and {socket, rest} == {"TooDeep", "MalformedJson"}:
-        return  # the one looks at the depth first, the other at the grammar
-    assert socket == rest
+    agreement(data)
 
 
 frames_in = st.builds(
@@ -244,7 +231,7 @@ def head(length: int) -> bytes:
     return bytes([0x80 | length]) if length < 126 else b"\xfe" + length.to_bytes(2, "big")
 
 
-@settings(deadline=None, max_examples=800)
+@settings(deadline=None, max_examples=400)
 @given(frames_in | st.binary(max_size=150))
 def test_the_short_way_in_takes_just_what_the_rfc_reads_as_one_text(data: bytes) -> None:
     assert text_in(data, KIB64) == plainly(data)
@@ -263,7 +250,7 @@ SHAPES: dict[str, Any] = (
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_every_type_comes_back_as_it_went(name: str, data: st.DataObject) -> None:
     direction, _, type_ = name.rpartition(" ")

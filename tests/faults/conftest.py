@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import os
 import random
 import time
@@ -20,6 +21,7 @@ from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
 from tests.faults.checker import History, Stored, Violation, judge
 from tests.faults.kit import Player, Proxy, Refusal, stored
+from tests.faults.record import counted, figures
 from tests.faults.scene import Scene, a_scene
 from tests.realtime.serving import Serving
 from tests.serve.conftest import PLENTY
@@ -28,7 +30,7 @@ from tests.support.services import Redis
 
 SERVERS, ROOMS, WATCHERS, WRITERS = 3, 2, 9, 3
 COMMANDS = 25
-"""Of each writer in each room."""
+"""Of each writer in each room, at least."""
 HEALED_S = 45.0
 """After which everybody has to have seen everything, once the fault is over."""
 
@@ -49,6 +51,8 @@ class Stage:
     commands: int = COMMANDS
     gone: dict[tuple[str, int], Stored] = field(default_factory=dict)
     """What retention removed, by project and number."""
+    lasts_s: float = 0.0
+    """How long the fault lasts, if that is longer than some seconds."""
 
     @property
     def random(self) -> random.Random:
@@ -71,12 +75,14 @@ class Stage:
         for server in self.servers:
             server.stop()
 
-    async def writes(self) -> None:
-        """Return when every writer's commands are carried out."""
+    async def writes(self, over: asyncio.Event) -> None:
+        """Return when every writer's commands are carried out; they come for as long as it is not ``over``."""
 
         async def one(player: Player, number: int) -> None:
             pause = random.Random(self.seed + number)
-            for turn in range(self.commands):
+            for turn in itertools.count():
+                if turn >= self.commands and over.is_set():
+                    return
                 for place, room in enumerate(self.rooms):
                     await player.write(room, f"w{number}-{place}-{turn}")
                     await asyncio.sleep(pause.uniform(0.02, 0.1))
@@ -199,11 +205,16 @@ async def survives(stage: Stage) -> Callable[..., Any]:
 async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
     """Let everybody play on the stage, break things, and judge what happened."""
     playing = [asyncio.create_task(player.play()) for player in stage.players]
-    writing = asyncio.create_task(stage.writes())
+    over = asyncio.Event()
+    writing = asyncio.create_task(stage.writes(over))
     breaking = asyncio.create_task(fault(stage))
     try:
-        async with asyncio.timeout(HEALED_S * 2):
+        async with asyncio.timeout(HEALED_S * 2 + stage.lasts_s):
             await breaking
+            ended = time.monotonic()
+            await stage.all_see_all()
+            recovery_s = time.monotonic() - ended
+            over.set()
             await writing
         async with asyncio.timeout(HEALED_S):
             await stage.all_see_all()
@@ -219,9 +230,11 @@ async def survive(stage: Stage, fault: Callable[[Stage], Any]) -> History:
         complaints=stage.complaints(),
     )
     found: list[Violation] = judge(history)
+    figures(seed=stage.seed, recovery_s=recovery_s, **counted(history, found))
     assert not found, (stage.seed, len(found), found[:5])
-    written = WRITERS * stage.commands * ROOMS
-    assert sum(one.key.startswith("w") for one in history.log) == written
+    written = {sent.key for client in history.clients for sent in client.sent if sent.key.startswith("w")}
+    assert {one.key for one in history.log if one.key.startswith("w")} == written
+    assert len(written) >= WRITERS * stage.commands * ROOMS
     return history
 
 

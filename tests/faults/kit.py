@@ -219,20 +219,20 @@ class Player:
             self._tab.line.socket.transport.abort()  # type: ignore[attr-defined]
 
     async def up_to(self, tops: dict[str, int]) -> None:
-        """Return when it was shown these numbers."""
-        while True:
-            tab = self._tab
-            seen = dict.fromkeys(tops, 0)
-            seen |= {guid: seq for guid, (_, seq) in self._at.items() if guid in tops}
-            for one in list(tab.received) if tab is not None else []:
-                guid = one.get("projectGuid")
-                if guid in seen and one["type"] == "project_joined" and not one["data"]["recovered"]:
-                    seen[guid] = one["data"]["lastSeq"]
-                elif guid in seen and "seq" in one:
-                    seen[guid] = one["seq"]
-            if seen == tops:
-                return
+        """Return when it was shown these numbers, or what is beyond them."""
+        while any(self._seen(guid) < top for guid, top in tops.items()):  # noqa: ASYNC110 - it takes no news
             await asyncio.sleep(0.02)
+
+    def _seen(self, guid: str) -> int:
+        """Return how far it was shown a project."""
+        for one in reversed(self._tab.received if self._tab is not None else []):
+            if one.get("projectGuid") != guid:
+                continue
+            if one["type"] == "project_joined" and not one["data"]["recovered"]:
+                return int(one["data"]["lastSeq"])
+            if "seq" in one:
+                return int(one["seq"])
+        return self._at.get(guid, ("", 0))[1]
 
 
 def stored(rooms: Sequence[Project]) -> list[Stored]:
@@ -265,18 +265,6 @@ def noted(history: Client, at: dict[str, tuple[str, int]], envelopes: Sequence[d
             at[guid] = epoch, one["seq"]
 
 
-def _words(type_: str, data: Any) -> str:
-    """Return the words by which a test knows the command or report again that made this event."""
-    match type_:
-        case "task_created":
-            return str(data["task"]["title"])
-        case "agent_message":
-            return str(data["content"])
-        case "project_message" if data["kind"] == "user":
-            return str(data["content"])
-    return ""
-
-
 async def deliver(agents: ScriptedAgents, messages: list[dict[str, Any]]) -> None:
     """Send messages as an agents-server does: each again, in order, on each new connection, until it is answered."""
     while waiting := [one for one in messages if one["id"] not in agents.answers]:
@@ -291,6 +279,18 @@ async def deliver(agents: ScriptedAgents, messages: list[dict[str, Any]]) -> Non
                 await agents.pause(0.05)
     refused = [agents.answers[one["id"]][0] for one in messages if agents.answers[one["id"]][0]["type"] != "ack"]
     assert not refused, refused
+
+
+def _words(type_: str, data: Any) -> str:
+    """Return the words by which a test knows the command or report again that made this event."""
+    match type_:
+        case "task_created":
+            return str(data["task"]["title"])
+        case "agent_message":
+            return str(data["content"])
+        case "project_message" if data["kind"] == "user":
+            return str(data["content"])
+    return ""
 
 
 Breaking = Callable[[], Awaitable[None]]

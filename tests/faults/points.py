@@ -2,11 +2,12 @@
 
 The product knows nothing of them. A server that runs with the settings ``tests.faults.crashing`` wraps the function
 that ``CRASH_AT`` names, and dies there as soon as the file ``CRASH_FLAG`` exists. One without ``CRASH_AT`` takes the
-agents link only then.
+agents link only then. ``CLOCK_AHEAD_S`` makes a process's clock wrong.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import os
 from collections.abc import Callable
@@ -159,6 +160,15 @@ def stand_by() -> None:
     lease.acquire = acquired
 
 
+def wrong_clock(ahead_s: float) -> None:
+    """Let this process think that it is later than it is."""
+    from apps.core import clock
+
+    clocks: Any = clock
+    now = clocks._now
+    clocks._now = lambda: now() + dt.timedelta(seconds=ahead_s)
+
+
 class Points(AppConfig):
     """Plants the point of this process, and lets the link be taken over within two seconds instead of fifteen."""
 
@@ -172,7 +182,9 @@ class Points(AppConfig):
         link: Any = handler
         quick = replace(LinkOptions(), lease_ttl=1.5, standby_poll=0.1, backoff_first=0.1, outbox_poll=0.1)
         link.LinkOptions = lambda: quick
+        if ahead := os.environ.get("CLOCK_AHEAD_S"):
+            wrong_clock(float(ahead))
         if point := os.environ.get("CRASH_AT"):
             POINTS[point]()
-        else:
+        elif "CRASH_FLAG" in os.environ:
             stand_by()

@@ -27,6 +27,7 @@ from tests.faults.checker import Effect, History, Promise, Stored, judge
 from tests.faults.kit import Player, deliver, stored
 from tests.faults.office import PATIENCE, Office, Person
 from tests.faults.points import DIED, POINTS
+from tests.faults.record import counted, figures
 from tests.realtime.serving import ROOT, Serving
 from tests.support.browser import Browser
 from tests.support.factories import a_person
@@ -45,6 +46,7 @@ class Scene:
     def __init__(self, office: Office, flag: Path) -> None:
         self.office, self.flag = office, flag
         self.victim: Serving
+        self.survivor: Serving
         self.players: list[Player] = []
         self._playing: list[asyncio.Task[None]] = []
         self.healed_s = 0.0
@@ -52,11 +54,11 @@ class Scene:
     async def set(self, point: str) -> None:
         """Start the servers, and let everybody come."""
         office = self.office
-        self.victim, survivor = await asyncio.gather(
+        self.victim, self.survivor = await asyncio.gather(
             office.start(CRASH_AT=point, CRASH_FLAG=self.flag), office.start(CRASH_FLAG=self.flag)
         )
         await office.linked()
-        urls = [self.victim.url, survivor.url]
+        urls = [self.victim.url, self.survivor.url]
         for number in range(3):
             person = await in_thread(self._member)
             mine = urls if number < 2 else urls[::-1]
@@ -89,6 +91,7 @@ class Scene:
         result = await asyncio.wait_for(work, PATIENCE)
         await self.all_see_all()
         self.healed_s = time.monotonic() - died
+        figures(recovery_s=self.healed_s)
         print(f"\n{self.victim.environment['CRASH_AT']}: everybody had seen all after {self.healed_s:.2f} s")
         assert self.healed_s < SEEN_S
         return result
@@ -120,6 +123,7 @@ class Scene:
         known = {one.seq: one for one in (*swept, *history.log)}
         history.log = [known[seq] for seq in sorted(known)]
         found = judge(history)
+        figures(**counted(history, found))
         assert not found, found[:5]
         return history
 
@@ -187,7 +191,7 @@ async def test_a_request_whose_answer_was_lost_is_answered_alike_and_carried_out
         await send()
         with pytest.raises((json.JSONDecodeError, ConnectionError)):  # nothing came
             await caller.answer("once")
-        caller.port = scene.office.servers[-1].port
+        caller.port = scene.survivor.port
         await (await caller.request("tasks/", room, "once", body))()
         return await caller.answer("once")
 
@@ -231,6 +235,7 @@ async def test_the_agents_news_arrives_whole_and_once(point: str, scene: Scene) 
     call = {"toolCallId": "t", "runId": "r", "agentId": "coder", "tool": "shell"}
     news = [
         office.agents.message("run_started", guid, {"runId": "r", "agentId": "coder"}),
+        office.agents.message("project_message", guid, {"content": "has no id of its own"}),
         office.agents.message("tool_start", guid, call),
         office.agents.message("tool_end", guid, {"toolCallId": "t", "runId": "r", "status": "success"}),
         *(office.agents.message("message", guid, text | {"op": "delta", "delta": f"{n} "}) for n in range(20)),
@@ -240,7 +245,8 @@ async def test_the_agents_news_arrives_whole_and_once(point: str, scene: Scene) 
     await scene.dies(deliver(office.agents, news))
     await scene.judged()
     counted = await in_thread(kinds, office.room)
-    assert [counted[kind] for kind in ("run_started", "tool_start", "tool_end", "message", "done")] == [1] * 5
+    once = ("run_started", "project_message", "tool_start", "tool_end", "message", "done")
+    assert {kind: counted[kind] for kind in once} == dict.fromkeys(once, 1)
     [message] = await office.stored("message")
     assert message["data"]["content"] == "the whole text"
 

@@ -42,7 +42,7 @@ from tests.support.factories import a_person, a_project
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
-STRIDE = {"database": 11, "commit": 1, "layer": 4, "link": 2}
+STRIDE = {"database": 17, "commit": 1, "layer": 4, "link": 2}
 """In ``./test``. With a stride each call fails in one way, without one in every way."""
 ANSWER_S = 5.0
 """Without a word for so long a connection is dead, and nobody said so."""
@@ -199,6 +199,7 @@ class Play:
             self.message("message", text | {"op": "delta", "delta": "Hel"}),
             self.message("message", text | {"op": "end", "content": "Hello"}),
             self.message("tool_start", call),
+            self.message("project_message", {"content": "has no id of its own"}),
             self.message("approval_needed", question),
         ]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import html
+import time
 from collections import Counter
 
 import pytest
 from django.test import Client
 
 from apps.agents.models import DeadLetter, OutboxMessage
+from apps.core import clock
 from apps.projects.aio import in_thread
 from tests.faults.checker import Outcome
 from tests.faults.scene import Scene
@@ -43,10 +45,10 @@ async def test_f21_while_it_is_away_words_are_kept_and_the_room_knows(scene: Sce
         upstream.refuse = 1013
         upstream.sockets[-1].transport.abort()
     gone = await watcher.sees_link(room, lambda link: link["state"] != "connected")
-    before, tries = len(upstream.arrivals), len(upstream.opened)
-    await scene.talk(4)
+    before, tries, since = len(upstream.arrivals), len(upstream.opened), time.monotonic()
+    await scene.talk(3)
     assert {sent.outcome for sent in watcher.history.sent} == {Outcome.OK}
-    waiting = await watcher.sees_link(room, lambda link: link["queued"] >= 10)
+    waiting = await watcher.sees_link(room, lambda link: link["queued"] >= 8)
     assert waiting["oldestS"] >= 0
     assert waiting["since"] >= gone["since"]
     await watcher.sees_link(room, lambda link: link["state"] == "down")
@@ -57,7 +59,7 @@ async def test_f21_while_it_is_away_words_are_kept_and_the_room_knows(scene: Sce
     if way == "refuses":
         await upstream.start()
     else:
-        assert 0 < len(upstream.opened) - tries < 40  # it asked again, and not all the time
+        assert 0 < len(upstream.opened) - tries <= 4 + (time.monotonic() - since) / 0.1  # a tenth of the longest pause
     back = await watcher.sees_link(room, lambda link: link["state"] == "connected" and not link["queued"])
     assert back["since"] > waiting["since"]
     await scene.settled()
@@ -131,8 +133,8 @@ async def test_f24_however_an_answer_ends_there_is_one_effect(scene: Scene, endi
         return seen[frame["id"]]
 
     upstream.on_command = answer
-    await scene.talk(2)
-    await scene.talk(2)
+    await scene.talk(1)
+    await scene.talk(1)
     await scene.settled()
     struck = [words for words in seen.values() if words != FINE]
     assert len(struck) >= 4
@@ -149,7 +151,7 @@ async def test_f24_a_server_that_never_acknowledges_gets_the_same_again_and_acts
     await scene.begin(ack_timeout=0.5)
     upstream.on_command = lambda frame: ["act"]
     await scene.talk(2)
-    await upstream.until(lambda: len(repeats(scene)) >= 6)
+    await upstream.until(lambda: len(repeats(scene)) >= len(scene.rooms))
     why = await in_thread(
         lambda: set(OutboxMessage.objects.exclude(last_error="").values_list("last_error", flat=True))
     )
@@ -222,10 +224,10 @@ async def test_f25_a_server_that_sends_nothing_but_rubbish_is_asked_ever_more_se
     await scene.begin(backoff_longest=2.0)
     upstream.on_hello = lambda socket: socket.transport.write(FATAL["a reserved bit"][0])
     upstream.sockets[-1].transport.abort()
-    started = len(upstream.opened)
+    started, since = len(upstream.opened), time.monotonic()
     await scene.talk(2)
-    await asyncio.sleep(4.0)
-    assert 1 < len(upstream.opened) - started < 25
+    await asyncio.sleep(2.0)
+    assert 1 < len(upstream.opened) - started <= 6 + (time.monotonic() - since) / 0.2  # a tenth of the longest pause
     upstream.on_hello = lambda socket: None
     await scene.settled()
     await scene.judged()
@@ -323,6 +325,7 @@ async def test_f32_what_breaks_the_server_parks_its_project_alone(scene: Scene) 
     assert await in_thread(open_promises, [sick]) > 1  # what is behind it waits
     await scene.people[0].sees_link(sick, lambda link: link["queued"] > 1)
     upstream.on_command = lambda frame: ["ack"]  # somebody repaired it
+    await in_thread(lambda: OutboxMessage.objects.filter(pk=row.pk).update(due_at=clock.now()))  # its pause is over
     await scene.settled()
     await scene.judged()
 
@@ -357,7 +360,6 @@ async def test_f29_a_line_that_is_silent_is_noticed_and_nothing_counts_as_delive
     arrived = len(upstream.arrivals)
     scene.line.hold()
     await scene.talk(3)
-    assert watcher.link(room)["state"] == "connected"  # nobody can know yet
     gone = await watcher.sees_link(room, lambda link: link["state"] != "connected")
     assert gone["queued"] > 0
     assert await in_thread(lambda: OutboxMessage.objects.filter(state="acked").count()) == settled

@@ -1,7 +1,8 @@
 """Approvals: questions that only people may answer, each answered once.
 
 A decision is bound to the digest of what it is about, taken under the project's lock (one winner in the whole
-cluster), and told to the agent in the same transaction. Time that runs out always means no.
+cluster), and told to the agent in the same transaction. Time that runs out always means no; when it has, the database's
+clock says.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from apps.projects.events import ActorRef, NotificationKind, Severity, TextForma
 from apps.projects.permissions import Role
 from apps.projects.records import LoggedEvent
 from apps.projects.services.base import Service, key, text
+from apps.projects.services.database_clock import database_now
 from apps.projects.services.log import ProjectLog
 from apps.projects.services.messages import MessageService
 from apps.projects.services.notifications import NotificationService
@@ -104,7 +106,7 @@ class ApprovalService(Service):
             if len(msgspec.json.encode(args)) > ARGS:
                 raise TooLarge(f"Arguments to decide about have at most {ARGS} bytes.", field="args")
             agent = AgentService(self.actor).ensure(log, agent_id)
-            now = clock.now()
+            expires = database_now() + dt.timedelta(seconds=expires_in_s) if expires_in_s else None
             approval = Approval.objects.create(
                 project=log.project,
                 key=key(approval_id, field="approvalId"),
@@ -124,8 +126,8 @@ class ApprovalService(Service):
                 options=msgspec.to_builtins(options or []),
                 required_role=Role.from_word(required_role).word,
                 quorum=quorum,
-                requested_at=now,
-                expires_at=now + dt.timedelta(seconds=expires_in_s) if expires_in_s else None,
+                requested_at=clock.now(),
+                expires_at=expires,
             )
             view = approval_view(approval)
             event = log.record(
@@ -191,7 +193,7 @@ class ApprovalService(Service):
         """Reject the questions of this project whose time is over."""
         with self.log(guid) as log:
             only_trusted(self.actor)
-            due = self._pending(log).filter(expires_at__lte=clock.now())
+            due = self._pending(log).filter(expires_at__lte=database_now())
             return [
                 self._resolve(
                     log, approval, a.ApprovalState.EXPIRED, a.DecisionSource.TIMEOUT, reason="Nobody decided in time."
@@ -282,7 +284,7 @@ class ApprovalService(Service):
                 "decision": _DECISIONS.get(state, state.value),
             }
             raise AlreadyDecided(details=details)
-        if approval.expires_at is not None and approval.expires_at <= clock.now():
+        if approval.expires_at is not None and approval.expires_at <= database_now():
             raise Expired
 
     def _check_decision(self, approval: Approval, decision: str, edited_args: dict[str, Any] | None) -> None:

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from apps.agents import commands
+from apps.agents.cutting import cut
 from apps.agents.errors import Ignored
 from apps.agents.events import FeedbackState
 from apps.agents.models import Approval, DeadLetter, OutboxMessage, Run
@@ -55,6 +56,11 @@ RUN = 16
 REFUSALS = 20
 """How often a promise may be sent in vain before it is dead."""
 LONGEST_PAUSE_S = 60.0
+SYNCED = 1_000
+"""Projects in one sync."""
+UPDATE_BYTES = 960 * 1024
+"""What a project's update may take of the 1 MiB that servers read; above, its tasks' descriptions are shortened."""
+_SHORTER = (8_192, 2_048, 512, 128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,25 +208,25 @@ def give_back(lease_epoch: int, keys: list[str] | None = None) -> int:
         return rows.update(state=OutboxState.PENDING.value)
 
 
-def what_is_open() -> commands.ProjectStatusSync:
-    """Return what AutoCode believes is open in all projects at work."""
+def what_is_open() -> list[commands.ProjectStatusSync]:
+    """Return what AutoCode believes is open in all projects at work, in parts of ``SYNCED`` projects; at least one."""
     projects = Project.objects.exclude(status__in=[ProjectStatus.DRAFT.value, ProjectStatus.ARCHIVED.value])
     found = dict(projects.values_list("pk", "guid"))
     statuses = dict(projects.values_list("pk", "status"))
     runs = _by_project(Run.objects.filter(status="running", project_id__in=found))
     approvals = _by_project(Approval.objects.filter(state="pending", project_id__in=found))
-    return commands.ProjectStatusSync(
-        projects=[
-            commands.SyncProject(
-                guid=str(guid),
-                status=ProjectStatus(statuses[pk]),
-                open_run_ids=runs.get(pk, []),
-                pending_approval_ids=approvals.get(pk, []),
-            )
-            for pk, guid in found.items()
-            if pk in statuses
-        ]
-    )
+    believed = [
+        commands.SyncProject(
+            guid=str(guid),
+            status=ProjectStatus(statuses[pk]),
+            open_run_ids=runs.get(pk, []),
+            pending_approval_ids=approvals.get(pk, []),
+        )
+        for pk, guid in found.items()
+        if pk in statuses
+    ]
+    starts = range(0, max(1, len(believed)), SYNCED)
+    return [commands.ProjectStatusSync(projects=believed[start : start + SYNCED]) for start in starts]
 
 
 def _by_project(rows: Any) -> dict[UUID, list[str]]:
@@ -233,6 +239,11 @@ def _by_project(rows: Any) -> dict[UUID, list[str]]:
 def _project_update(project: Project) -> dict[str, Any]:
     tasks = Task.objects.filter(project=project).order_by("position", "number")
     update = commands.ProjectUpdate(project=project_view(project), tasks=[task_view(task) for task in tasks])
+    for longest in _SHORTER:
+        if len(msgspec.json.encode(update)) <= UPDATE_BYTES:
+            break
+        for task in update.tasks:
+            task.description = cut(task.description, longest)
     built: dict[str, Any] = msgspec.to_builtins(update)
     return built
 

@@ -14,6 +14,7 @@ from apps.core import clock
 from apps.core.actor import SYSTEM
 from apps.projects.models import FileLock
 from apps.projects.services.commands import forget_old_receipts
+from apps.projects.services.database_clock import database_now
 from apps.projects.services.locks import FileLockService
 from apps.projects.services.retention import prune_due
 
@@ -30,9 +31,8 @@ def run_once() -> int:
     """Do what is due; return how much that was. Cheap when it is nothing; safe to run twice at once."""
     now = clock.now()
     touched = 0
-    for guid in set(
-        Approval.objects.filter(state="pending", expires_at__lte=now).values_list("project__guid", flat=True)
-    ):
+    asked = Approval.objects.filter(state="pending", expires_at__lte=database_now())
+    for guid in set(asked.values_list("project__guid", flat=True)):
         touched += len(ApprovalService(SYSTEM).expire_due(guid=guid))
     waiting = Feedback.objects.filter(expires_at__lte=now, state__in=["received", "forwarded", "delivered"])
     for guid in set(waiting.values_list("project__guid", flat=True)):

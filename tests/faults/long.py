@@ -1,0 +1,243 @@
+"""The long set: every row again and again, then a random mix, and what came of it.
+
+A row is a test of this folder. Each repeat is one run of pytest over all rows, with a seed of its own; the plugin
+``tests.faults.record`` notes what each came to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parents[1]
+LEFT_OUT: Final = ("test_checker.py", "test_mix.py")
+"""The checker's own tests are no faults, and the mix comes by itself."""
+
+ROUND_S: Final = 60
+"""The length of one round of the mix: the next one begins on a new stage, with a new seed."""
+REPEAT_S: Final = 3_600
+"""After which a repeat of all rows hangs, and is ended."""
+
+PROMISED_S: Final = {
+    "a_server_is_killed": 10.0,
+    "every_server_is_restarted": 10.0,
+    "a_server_freezes": 25.0,
+    "redis_dies_and_comes_back_empty": 3.0,
+    "redis_forgets_and_hangs_up": 3.0,
+    "redis_holds_its_breath": 3.0,
+    "every_line_is_cut_every_two_seconds": 15.0,
+    "lines_break_in_the_middle_of_a_frame": 15.0,
+    "lines_are_silent": 28.0,
+    "after_commit": 10.0,
+    "before_ack": 10.0,
+    "before_response": 10.0,
+}
+"""By the last part of a row's name: seconds from the end of the fault until everybody has seen everything. For a killed
+server that is the 10 s in which everybody is elsewhere."""
+
+
+@dataclass
+class Row:
+    """All repeats of one test."""
+
+    name: str
+    runs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def short(self) -> str:
+        """The name without the file's place, and its fault alone where it has one."""
+        file, _, test = self.name.rpartition("/")[2].partition("::")
+        return f"{file.removeprefix('test_').removesuffix('.py')}: {test.removeprefix('test_')}"
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        return [run for run in self.runs if run["outcome"] == "failed"]
+
+    def sum(self, name: str) -> int | None:
+        """Return the sum of a figure, or None where no run has it."""
+        values = [run[name] for run in self.runs if name in run]
+        return sum(values) if values else None
+
+    @property
+    def recoveries(self) -> list[float]:
+        return [run["recovery_s"] for run in self.runs if "recovery_s" in run]
+
+    @property
+    def promised_s(self) -> float | None:
+        """Return the time that is promised for its recovery."""
+        return next((seconds for word, seconds in PROMISED_S.items() if f"[{word}]" in self.name), None)
+
+    @property
+    def late(self) -> bool:
+        return self.promised_s is not None and max(self.recoveries, default=0.0) > self.promised_s
+
+
+@dataclass
+class Results:
+    """What the long set came to."""
+
+    machine: str
+    commit: str
+    started: str
+    command: str
+    rows: dict[str, Row] = field(default_factory=dict)
+    seconds: float = 0.0
+    broken: list[str] = field(default_factory=list)
+    """Runs of pytest that ended without having told what of."""
+
+    @property
+    def violations(self) -> list[str]:
+        """What is wrong, with the seed that plays it again."""
+        found = [
+            f"{row.name}, seed {run['seed']}: {run.get('why', '').strip().splitlines()[-1:]}"
+            for row in self.rows.values()
+            for run in row.failed
+        ]
+        found += [
+            f"{row.name}: recovered too late ({max(row.recoveries):.1f} s)" for row in self.rows.values() if row.late
+        ]
+        return found + self.broken
+
+
+class Runner:
+    """Runs pytest with one seed and takes in what the plugin wrote."""
+
+    def __init__(self, results: Results, say: Callable[[str], None], environment: dict[str, str]) -> None:
+        self._results, self._say, self._environment = results, say, environment
+
+    def rows(self, selection: Sequence[str], seed: int, **environment: str) -> None:
+        """Run the selected rows once."""
+        with tempfile.TemporaryDirectory(prefix="autocode-faults-") as directory:
+            record = Path(directory) / "record.jsonl"
+            values = {"AUTOCODE_TEST_SEED": str(seed), "FAULTS_RECORD": str(record)} | environment
+            options = ["-q", "-p", "tests.faults.record", "-p", "no:cacheprovider", "--basetemp", f"{directory}/tmp"]
+            command = [sys.executable, "-m", "pytest", *selection, *options]
+            try:
+                done = subprocess.run(
+                    command, cwd=ROOT, env=self._environment | values, timeout=REPEAT_S, capture_output=True, text=True,
+                    check=False,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                self._results.broken.append(f"seed {seed}: pytest did not end within {REPEAT_S} s")
+                return
+            lines = record.read_text().splitlines() if record.exists() else []
+        runs = [json.loads(line) for line in lines]
+        for run in runs:
+            run["seed"] = seed
+            self._results.rows.setdefault(run["row"], Row(run["row"])).runs.append(run)
+        failed = [run for run in runs if run["outcome"] == "failed"]
+        self._say(f"seed {seed}: {len(runs)} rows, {len(failed)} failed {[run['row'] for run in failed] or ''}")
+        if done.returncode not in {0, 1, 5} or (done.returncode == 1 and not failed):
+            self._results.broken.append(f"seed {seed}: pytest ended with {done.returncode}: {done.stdout[-500:]}")
+
+
+def play(runner: Runner, *, repeat: int, minutes: float, only: str, seeds: random.Random) -> None:
+    """Play every row ``repeat`` times, and then the mix for so many minutes."""
+    choice = ["-k", only] if only else []
+    files = [str(path.relative_to(ROOT)) for path in sorted(HERE.glob("test_*.py")) if path.name not in LEFT_OUT]
+    for number in range(repeat):
+        # The first one tries each call; the others try some, wherever their seed begins.
+        every = {"AUTOCODE_TEST_EVERY": "1"} if number == 0 and repeat > 1 else {}
+        runner.rows([*files, *choice], seeds.randrange(1_000_000), **every)
+    until = time.monotonic() + minutes * 60
+    while (left := until - time.monotonic()) > 1:
+        mix = f"{HERE.relative_to(ROOT)}/test_mix.py"
+        runner.rows([mix], seeds.randrange(1_000_000), FAULTS_MIX_S=str(min(ROUND_S, max(5, round(left)))))
+
+
+def text(results: Results) -> str:
+    """Return the report."""
+    rows = sorted(results.rows.values(), key=lambda row: row.name)
+    delivered = sum(row.sum("delivered") or 0 for row in rows)
+    expected = sum((row.sum("expected") or 0) - (row.sum("skipped") or 0) for row in rows)
+    runs = sum(len(row.runs) for row in rows)
+    lost, doubled = (sum(row.sum(name) or 0 for row in rows) for name in ("lost", "doubled"))
+    lines = [
+        f"# Faults, {results.started[:10]}",
+        "",
+        f"`{results.command}` at commit {results.commit}, {results.seconds / 60:.0f} minutes on {results.machine}.",
+        "",
+        f"{runs} runs of {len(rows)} rows; violations: {len(results.violations)}. {delivered:,} of {expected:,} events",
+        f"delivered ({100 * delivered / max(1, expected):.3f} %), in order and once; lost {lost}, doubled {doubled}.",
+        "",
+        "Recovery is the time from the end of a fault until everybody has been shown everything that was stored then.",
+        "`AUTOCODE_TEST_SEED=<seed> ./test <row>` plays a row again; all seeds stand in the JSON beside this page.",
+        "",
+        "| row | repeats | failed | commands | delivered | of | lost | doubled | recovery: median | worst | promised |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        times = row.recoveries
+        due = None if row.sum("expected") is None else (row.sum("expected") or 0) - (row.sum("skipped") or 0)
+        cells = [
+            row.short, len(row.runs), len(row.failed), row.sum("commands"), row.sum("delivered"), due,
+            row.sum("lost"), row.sum("doubled"),
+            f"{statistics.median(times):.2f} s" if times else None,
+            f"{max(times):.2f} s" if times else None,
+            f"{row.promised_s:.0f} s" if row.promised_s is not None else None,
+        ]  # fmt: skip
+        lines.append(
+            "| "
+            + " | ".join("–" if cell is None else f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells)
+            + " |"
+        )
+    lines += ["", "## Seeds", ""]
+    seeds = list(dict.fromkeys(str(run["seed"]) for row in rows for run in row.runs))
+    lines += [", ".join(seeds), ""]
+    if results.violations:
+        lines += ["## Violations", "", *(f"- {one}" for one in results.violations), ""]
+    return "\n".join(lines)
+
+
+def save(results: Results, directory: Path) -> list[Path]:
+    """Write the report and its figures; return where."""
+    directory.mkdir(exist_ok=True)
+    page, data = (directory / f"{results.started[:10]}.{kind}" for kind in ("md", "json"))
+    page.write_text(text(results))
+    kept = {
+        "machine": results.machine,
+        "commit": results.commit,
+        "started": results.started,
+        "command": results.command,
+        "seconds": round(results.seconds),
+        "violations": results.violations,
+        "rows": {row.name: row.runs for row in results.rows.values()},
+    }
+    data.write_text(json.dumps(kept, indent=1) + "\n")
+    return [page, data]
+
+
+def machine() -> str:
+    """Return the machine in a few words."""
+    import platform
+
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    system = f"Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {system}"
+
+
+def commit() -> str:
+    """Return the commit of the working copy, with a mark when something was changed since."""
+    git = ["git", "-C", str(ROOT)]
+    name = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)
+    return name.stdout.strip() + (" and changes" if changed.stdout.strip() else "")

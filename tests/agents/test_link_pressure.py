@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
+from apps.agents.link import inbox
 from apps.agents.link.options import LinkOptions
 from apps.agents.models import DeadLetter, OutboxMessage
 from apps.agents.services import relay
@@ -174,3 +176,24 @@ async def test_a_promise_that_breaks_the_server_parks_its_project_alone(server, 
         letter = await db(DeadLetter.objects.get)
     assert (letter.direction, letter.type, letter.code) == ("out", "user_feedback", "connection_lost")
     assert [frame["data"]["content"] for frame in server.commands("chat")].count("behind it") >= 1
+
+
+async def test_a_server_that_is_faster_than_the_database_is_not_taken_for_dead(server, project, monkeypatch):
+    """Its answer to a ping lies behind everything that it sent before; that is no silence."""
+    write = inbox.apply_batch
+
+    def slowly(*args, **kwargs):
+        time.sleep(0.02)
+        return write(*args, **kwargs)
+
+    monkeypatch.setattr(inbox, "apply_batch", slowly)
+    news = [
+        server.message("agent_message", project.guid, {"agentId": "x", "content": f"{n} {'y' * 20_000}"})
+        for n in range(400)
+    ]
+    async with linked(server, backlog=10, batch=5, ping_interval=0.2, ping_timeout=0.3):
+        await server.connected()
+        for one in news:
+            await server.send(one)
+        await server.until(lambda: len(server.answers) >= len(news))
+    assert len(server.sockets) == 1

@@ -13,10 +13,11 @@ from apps.accounts.api.parsers import strict_json
 from apps.agents.link import dispatch
 from apps.agents.link.frames import Bad, read_frame
 from apps.agents.link.frames import Envelope as LinkEnvelope
-from apps.core.errors import AutoCodeError
+from apps.core.errors import AutoCodeError, InvalidField, MalformedJson, TooDeep, TooLarge
 from apps.realtime import handlers
 from apps.realtime.commands import COMMANDS
 from apps.realtime.frames import text_in
+from apps.realtime.jsonscan import scan
 from apps.realtime.protocol import Envelope, Refused, decode
 from apps.realtime.router import form
 
@@ -119,4 +120,29 @@ def plainly(data: bytes) -> bytes | None:
     return payload
 
 
-READERS: dict[str, Callable[[bytes], Any]] = {"socket": socket, "link": link, "rest": rest, "wire": wire}
+def outcome(read: Callable[[bytes], Any], data: bytes) -> Any:
+    """Return what ``read`` makes of ``data``: a value, or the class of its refusal."""
+    try:
+        return read(data)
+    except AutoCodeError as error:
+        return type(error)
+
+
+def agreement(data: bytes) -> Outcome:
+    """One text means one thing on the socket and over REST, beyond limits of size, which differ by design."""
+    here, there = outcome(scan, data), outcome(strict_json, data)
+    if TooLarge in (here, there) or InvalidField in (here, there):
+        return "too large for one of them"
+    if {str(here), str(there)} == {str(TooDeep), str(MalformedJson)}:
+        return "wrong twice"  # the one looks at the depth first, the other at the grammar
+    assert repr(here) == repr(there), (here, there)
+    return "ok"
+
+
+READERS: dict[str, Callable[[bytes], Any]] = {
+    "socket": socket,
+    "link": link,
+    "rest": rest,
+    "wire": wire,
+    "agreement": agreement,
+}

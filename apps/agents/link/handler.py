@@ -207,8 +207,7 @@ class AgentCommunicationHandler:
             max_size=4 * options.frame_bytes,
             compression=None,  # near, and deflate costs more than it saves
             open_timeout=options.open_timeout,
-            ping_interval=options.ping_interval,
-            ping_timeout=options.ping_timeout,
+            ping_interval=None,  # the session asks for life itself: it knows when it is the one who does not read
             close_timeout=2,
             proxy=None,
         )

@@ -70,6 +70,7 @@ class Session:
         self._sync_now = asyncio.Event()
         self._letters: list[float] = []
         self._saved_offset = -1
+        self._heard, self._listens = 0, False
         self.welcomed = False
 
     async def run(self) -> None:
@@ -91,7 +92,15 @@ class Session:
             send=self._outgoing.put_nowait,
             report=self._report,
         )
-        parts = (self._read(rest), self._write(), promises.relay(), promises.settle(), self._beat(), self._sync())
+        parts = (
+            self._read(rest),
+            self._write(),
+            promises.relay(),
+            promises.settle(),
+            self._beat(),
+            self._watch(),
+            self._sync(),
+        )
         tasks = [asyncio.ensure_future(part) for part in parts]
         broke = False
         try:
@@ -178,7 +187,11 @@ class Session:
         for message in rest:
             await self._take(message)
         while True:
-            for message in self._parse(await self._socket.recv()):
+            self._listens = True
+            raw = await self._socket.recv()
+            self._listens = False
+            self._heard += 1
+            for message in self._parse(raw):
                 await self._take(message)
 
     async def _take(self, message: frames.Envelope | frames.Bad) -> None:
@@ -316,6 +329,22 @@ class Session:
             self._say("ping", {"t": time.monotonic() * 1000})
             await asyncio.sleep(self._options.ping_interval)
             await self._save_offset()
+
+    async def _watch(self) -> None:
+        """Ask for life, and hang up where there is none: raises ``OSError``.
+
+        Any frame that was read meanwhile is life. Where we do not listen ourselves, because the database is slow, the
+        answer lies behind what waits to be read.
+        """
+        while True:
+            await asyncio.sleep(self._options.ping_interval)
+            heard = self._heard
+            pong = asyncio.ensure_future(await self._socket.ping())
+            await asyncio.wait([pong], timeout=self._options.ping_timeout)
+            if pong.done():
+                await pong
+            elif self._listens and self._heard == heard:
+                raise OSError("the agents-server does not answer a ping")
 
     async def _save_offset(self) -> None:
         if self._offsets.resume != self._saved_offset:

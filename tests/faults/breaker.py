@@ -99,7 +99,10 @@ class Breaker:
             return execute(cursor, sql, *args, **kwargs)
 
         def committed(database: Any) -> None:
-            self.hit("database", "COMMIT")
+            try:
+                self.hit("database", "COMMIT")
+            except InterfaceError as error:  # no driver raises it there, and Django would not roll back after it
+                raise OperationalError(*error.args) from None
             commit(database)
             self.hit("commit", "COMMIT")
 

@@ -76,7 +76,10 @@ class Hand:
                 raise
             known = self._at.get(str(self._room.guid))
             data = {"epoch": known[0], "lastSeq": known[1]} if known else {}
-            await self._asked("join_project", data, "")
+            reply = await self._asked("join_project", data, "")
+            if reply is not None and reply["type"] == "error":
+                self._complaints.append(f"{self.history.name}: the room was refused: {reply['data']}")
+                raise AssertionError(reply)
 
     async def _asked(self, kind: str, data: dict[str, Any], key: str) -> dict[str, Any] | None:
         """Return the answer that is no "not now"; None when the connection ended first."""

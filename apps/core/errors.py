@@ -26,7 +26,11 @@ Knows neither Django nor the wire's JSON. Texts are safe to show: no secret, no 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+LONGEST: Final = 500
+"""Characters of a message: it may name what was given, and need not repeat all of it."""
+LONGEST_FIELD: Final = 256
 
 
 class AutoCodeError(Exception):
@@ -49,8 +53,8 @@ class AutoCodeError(Exception):
         details: dict[str, Any] | None = None,
         retry_after_ms: int | None = None,
     ) -> None:
-        self.message = message or self.default_message
-        self.field = field
+        self.message = (message or self.default_message)[:LONGEST]
+        self.field = field if field is None else field[:LONGEST_FIELD]
         self.details = details
         self.retry_after_ms = retry_after_ms
         super().__init__(self.message)

@@ -95,7 +95,8 @@ def wire(data: bytes) -> Outcome:
 def documented(error: AutoCodeError) -> Outcome:
     """Return the error's code; it must be one that a decoder may give, with a text that repeats little."""
     assert error.code in DOCUMENTED, error
-    assert len(error.message) <= 1_000
+    assert len(error.message) <= 500
+    assert len(error.field or "") <= 256
     return error.code
 
 

@@ -202,8 +202,8 @@ def spliced(dice: random.Random, data: bytes, corpus: list[bytes]) -> bytes:
 
 def nested(dice: random.Random, data: bytes, corpus: list[bytes]) -> bytes:
     """All of it inside of something."""
-    before, after = dice.choice(((b"[", b"]"), (b'{"data":', b"}"), (b'{"type":"chat","data":', b"}"), (b'"', b'"')))
-    times = dice.choice((1, 1, 2, 15, 16, 17, 990))
+    before, after = dice.choice(((b"[", b"]"), (b'{"data":', b"}"), (b'{"":', b"}"), (b'"', b'"')))
+    times = dice.choice((1, 1, 2, 15, 16, 17, dice.randint(900, 1_000)))
     return before * times + data + after * times
 
 
@@ -253,6 +253,7 @@ def seeds() -> list[bytes]:
     ]
     texts = [one.text for one in WHOLE] + [holding(one.text) for one in VALUES]
     rows = [text.encode("utf-8", "surrogatepass") for text in texts if len(text) < 2_000]
+    messages += [b'{"action":"subscribe","topic":"x","id":"a"}', b'{"action":"ping"}', b'[{"type":"ping"}]']
     frames = [frame(0x81, message) for message in messages[:5]] + [frame(0x81, b"x" * 200)]
     return [*(path.read_bytes() for path in sorted(CORPUS.iterdir())), *messages, *rows, *frames]
 

@@ -107,6 +107,7 @@ CASES = [
     *(Case("R10", f"?{query}", "GET", f"{TASKS}?{query}", 200)
       for query in ("ordering=password", "order_by=__class__", "search=%25", "project__owner__password=x", "fields=*")),
     post("R11", "an unknown field", TASKS, task(colour="red"), 400, "invalid_field"),
+    post("R11", "an unknown field of 500 KiB", TASKS, task(**{"x" * 500_000: 1}), 400, "invalid_field"),
     post("R11", "a field that only the server sets", TASKS, task(number=7), 400, "invalid_field"),
     post("R11", "a nested write", TASKS, task(assignee={"kind": "person", "id": "x", "name": "y", "password": "z"}),
          400, "invalid_field"),
@@ -170,6 +171,8 @@ async def test_each_is_answered_in_our_form_and_leaves_no_trace(serve, ada, room
         code = answer.code if case.code or answer.status >= 400 or answer.kind != "application/json" else None
         if (answer.status, code) != (case.status, case.code):
             wrong.append(f"{case.row} {case.what}: {case.target} gave {answer.status} {code} {answer.body[:160]!r}")
+        if code and len(answer.body) > 2_000:
+            wrong.append(f"{case.row} {case.what}: the answer repeats {len(answer.body)} bytes")
         if (after := await http.call("GET", ME)).status != 200:
             wrong.append(f"{case.row} {case.what}: the next good request got {after}")
     assert not wrong, "\n".join(wrong)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from apps.core.errors import Unavailable
 from apps.projects.aio import not_now
 
 R = TypeVar("R")
@@ -28,8 +29,8 @@ class Turns:
     async def take(self, key: str, work: Callable[[], Awaitable[R]]) -> R:
         """Await ``work()`` when it is its turn; return what it returns, or raise what it raises.
 
-        When the database refuses one for the moment, those who wait behind it are refused with it: they would meet
-        the same, and have waited as long.
+        When the database refuses one for the moment, those who wait behind it are refused with it (``Unavailable``):
+        they would meet the same, and have waited as long.
         """
         under_way = self._under_way.get(key, 0)
         if under_way < AT_ONCE:
@@ -40,7 +41,7 @@ class Turns:
             return await work()
         except Exception as error:
             if not_now(error):
-                self._refuse(key, error)
+                self._refuse(key)
             raise
         finally:
             self._pass_on(key)
@@ -55,10 +56,10 @@ class Turns:
                 self._pass_on(key)  # it was given the turn and cannot use it
             raise
 
-    def _refuse(self, key: str, error: Exception) -> None:
+    def _refuse(self, key: str) -> None:
         for turn in self._waiting.pop(key, ()):
             if not turn.done():
-                turn.set_exception(type(error)(*error.args))
+                turn.set_exception(Unavailable(retry_after_ms=1_000))
 
     def _pass_on(self, key: str) -> None:
         """Give the turn to the next one, or back."""

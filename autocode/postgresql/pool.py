@@ -24,7 +24,7 @@ TRY_AGAIN_S: Final = 0.25
 """After a failure everybody is refused for so long, or for as long as the failure took."""
 ASK_AFTER_S: Final = 30.0
 """A connection that nobody used for so long is asked whether it still works: a firewall may have forgotten it."""
-KEPT_S: Final = 60.0
+KEPT_S: Final = 10.0
 """One that nobody needed for so long is closed; it belongs to whoever else needs one."""
 OLD_S: Final = 3_600.0
 """Each is closed at this age, whatever the server keeps for it."""

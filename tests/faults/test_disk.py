@@ -86,10 +86,10 @@ async def is_full(stage: Stage, disk: Disk) -> None:
     await asyncio.to_thread(disk.clear)
 
 
-def refused_clearly(stage: Stage) -> bool:
-    """Tell whether writes were refused, in the way that clients understand, and nobody lost the connection by it."""
-    codes = {refusal.code for refusal in stage.refusals}
-    return codes == {"unavailable"} and {player.connections for player in stage.players} == {1}
+def assert_refused_clearly(stage: Stage) -> None:
+    """Writes were refused, in the way that clients understand, and nobody lost the connection by it."""
+    assert {refusal.code for refusal in stage.refusals} == {"unavailable"}
+    assert [player.connections for player in stage.players] == [1] * len(stage.players)
 
 
 async def test_sqlite(
@@ -101,7 +101,7 @@ async def test_sqlite(
     with used(in_file(file)):
         async with staged(tmp_path, private_redis, servers=1, commands=12, AUTOCODE_REDIS_URL="") as stage:
             await survive(stage, lambda stage: is_full(stage, small))
-            assert refused_clearly(stage)
+            assert_refused_clearly(stage)
         with contextlib.closing(sqlite3.connect(file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
@@ -114,7 +114,7 @@ async def test_postgres_has_no_room_for_its_data(
     with Postgres(small.path, copy_of=cluster, wal=disk(megabytes=64).path / "pg_wal", **DURABLE) as postgres:
         async with on_postgres(tmp_path, private_redis, postgres, servers=2, commands=12) as stage:
             await survive(stage, lambda stage: is_full(stage, small))
-            assert refused_clearly(stage)
+            assert_refused_clearly(stage)
         assert_sound(postgres)
 
 
@@ -137,7 +137,7 @@ async def test_postgres_has_no_room_for_its_log(
 
         async with on_postgres(tmp_path, private_redis, postgres, servers=2, commands=12) as stage:
             await survive(stage, fault)
-            assert refused_clearly(stage)
+            assert_refused_clearly(stage)
         assert "PANIC" in await asyncio.to_thread(postgres.log.read_text)  # it did happen
         assert_sound(postgres)
 

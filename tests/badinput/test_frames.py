@@ -24,7 +24,7 @@ from tests.serve.raw import BINARY, CLOSE, FIN, MASK, PING, TEXT, Raw, frame
 
 __all__ = ["ada", "room", "serve"]
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(110)]
+pytestmark = [pytest.mark.processes, pytest.mark.once, pytest.mark.timeout(110)]
 
 CONTINUATION, PONG = 0x0, 0xA
 LIMIT = 65_536

@@ -16,7 +16,7 @@ from tests.serve.raw import BINARY, FIN, TEXT, Raw, frame
 
 __all__ = ["ada", "room", "serve"]
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(110)]
+pytestmark = [pytest.mark.processes, pytest.mark.once, pytest.mark.timeout(110)]
 
 FORGIVING = {
     **PLENTY,

@@ -23,7 +23,7 @@ from tests.support.factories import a_person, a_project
 
 __all__ = ["browsers", "serve"]
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(110)]
+pytestmark = [pytest.mark.processes, pytest.mark.once, pytest.mark.timeout(110)]
 
 FORGIVING = {**PLENTY, "AUTOCODE_FEEDBACKS_PER_S": 10_000, "DJANGO_SETTINGS_MODULE": "autocode.settings.test"}
 """Limits of number are not in the way; those are tried below, each alone."""

@@ -26,7 +26,7 @@ USUAL = 4
 EXAMPLES = int(os.environ.get("AUTOCODE_TEST_SCHEMATHESIS", str(USUAL)))
 SEED = int(os.environ.get("AUTOCODE_TEST_SEED", "20261121"))
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(300 + EXAMPLES * 30)]
+pytestmark = [pytest.mark.processes, pytest.mark.once, pytest.mark.timeout(300 + EXAMPLES * 30)]
 
 LEFT_OUT = {
     "positive_data_acceptance": "whether a name is somebody's is no matter of form; JSON Schema is less strict",

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from apps.accounts.models import User
 from apps.core import clock
 from apps.core.actor import SYSTEM
+from apps.core.ids import first_at
 from apps.ops import checks
 from apps.ops.seeding import SAMPLES, begin, begins_when_opened, seed
 from apps.projects.events import ProjectStatus
@@ -86,7 +87,7 @@ def test_prune_removes_what_is_too_old(settings):
     project = a_project(ada)
     old = clock.now() - dt.timedelta(days=settings.AUTOCODE_LOG_DAYS + 1)
     ProjectEvent.objects.filter(project=project, seq__lte=2).update(at=old)
-    CommandReceipt.objects.create(user=ada, command_id="c", fingerprint="f", reply={}, at=old)
+    CommandReceipt.objects.create(id=first_at(old), user=ada, command_id="c", fingerprint="f", reply={}, at=old)
     call_command("prune", stdout=(said := StringIO()))
     assert said.getvalue().strip() == "removed 2 events and 1 receipts, 0 logins and 0 audit entries"
     project.refresh_from_db()

@@ -59,7 +59,7 @@ class Pool:
             elif not _works(*found):
                 self._drop(found[0])
                 continue
-            found[0]._pool = self  # type: ignore[assignment] # noqa: SLF001 - where Django gives it back
+            found[0]._pool = self  # noqa: SLF001 - where Django gives it back
             return found[0]
 
     def _take(self, deadline: float) -> tuple[Connection, float] | None:

@@ -48,6 +48,9 @@ class Ear:
                 try:
                     channel = await self._open()
                     failures = 0
+                    if hasattr(self._layer, "deliver"):
+                        self._layer.deliver(channel, self.hear)
+                        await asyncio.get_running_loop().create_future()
                     while True:
                         self.hear(await self._layer.receive(channel))
                 except (Exception, asyncio.CancelledError) as error:  # every layer fails in its own way

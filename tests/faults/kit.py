@@ -48,6 +48,8 @@ class Proxy:
         """Bytes towards the client after which a connection is reset, in the middle of whatever it was."""
         self._server: asyncio.Server | None = None
         self.port = 0
+        self.connections = 0
+        """How many there ever were."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -83,6 +85,7 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        self.connections += 1
         pair = writer, far_writer
         self._pairs.add(pair)
         try:

@@ -16,8 +16,7 @@ KEEPALIVE = {
     "TCP_USER_TIMEOUT": 15_000,  # milliseconds that something sent may stay unacknowledged
 }
 LAYER_SOCKET: dict[str, Any] = {
-    # Who sends has a deadline of its own. A socket timeout is a task and two timers for each message more (46 µs
-    # against 30), and says nothing about a subscription, which only listens: there the kernel has to notice.
+    # Who sends has a deadline of its own, and who listens may hear nothing for hours: it asks and counts for itself.
     "socket_timeout": None,
     "socket_keepalive": True,
     # Not every system has them all.
@@ -40,9 +39,7 @@ def channel_layers(redis_url: str, prefix: str) -> dict[str, Any]:
         }
     return {
         "default": {
-            # The pub/sub layer reconnects after a Redis restart and knows no 100-message cap; the core layer's
-            # consumers die of the restart, and of five idle seconds with redis-py 8.
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "BACKEND": "apps.realtime.redis_layer.PubSubChannelLayer",
             "CONFIG": {
                 "hosts": [{"address": redis_url, "socket_connect_timeout": 2, **LAYER_SOCKET}],
                 "prefix": prefix,

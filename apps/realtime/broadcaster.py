@@ -26,7 +26,7 @@ from apps.realtime import metrics
 from apps.realtime.coalescing import Piece
 from apps.realtime.config import config
 from apps.realtime.groups import CONTROL, room_group
-from apps.realtime.ports import held, holding
+from apps.realtime.ports import Near, held, holding
 from apps.realtime.protocol import event_frame
 from apps.realtime.streams import StreamMerger
 
@@ -58,8 +58,7 @@ class ProjectEventBroadcaster:
         self._sender: asyncio.Task[None] | None = None
         self._scheduled = False
         self._paused_until = 0.0
-        self.fallback: Callable[[dict[str, Any]], None] | None = None
-        """Who takes messages of this process when the layer does not: the rooms of the same loop."""
+        self._near: Near | None = None
 
     # --- from any thread ----------------------------------------------------------------------------------------
 
@@ -84,7 +83,8 @@ class ProjectEventBroadcaster:
 
     def pieces(self, guid: str, pieces: list[Piece]) -> None:
         """Send pieces as they are (``ports.Publisher``)."""
-        self._call(lambda: self._put_pieces(guid, pieces))
+        message = {"type": "pieces", "guid": guid, "pieces": pieces}
+        self._call(lambda: self._put(room_group(guid), message))
 
     def wanted(self, guid: str) -> None:
         """Ask the publishers of this room's streams for the text so far (``ports.Publisher``)."""
@@ -94,9 +94,10 @@ class ProjectEventBroadcaster:
         """Answer ``wanted``: what this process publishes in that room, so far."""
         self._call(lambda: self._answer(guid))
 
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+    def attach(self, loop: asyncio.AbstractEventLoop, near: Near) -> None:
         """From now on work in ``loop`` (``ports.Publisher``)."""
         with self._lock:
+            self._near = near
             if self._loop is loop and not loop.is_closed():
                 return
             self._loop = loop
@@ -133,7 +134,7 @@ class ProjectEventBroadcaster:
         """Return the server's loop or, in a command, that of a thread of our own."""
         if self._loop is None or self._loop.is_closed():
             self._loop = asyncio.new_event_loop()
-            self._sender = None
+            self._near = self._sender = None
             self._windows.clear()
             self._thread = threading.Thread(target=self._loop.run_forever, name="broadcaster", daemon=True)
             self._thread.start()
@@ -180,7 +181,7 @@ class ProjectEventBroadcaster:
             for event in events:
                 merger.ended_by(event.type, event.data)
         frames = [(event.seq, event.type, event_frame(guid, event)) for event in events]
-        self._put(room_group(guid), {"type": "events", "guid": guid, "events": frames, "at": time.time()})
+        self._tell({"type": "events", "guid": guid, "events": frames, "at": time.time()})
 
     def _emit(self, news: Ephemeral) -> None:
         merger = self._mergers.get(news.guid)
@@ -189,7 +190,7 @@ class ProjectEventBroadcaster:
             merger = self._mergers[news.guid] = StreamMerger()
         now = merger.add(news, clock.to_wire(clock.now()))
         if now:
-            self._put_pieces(news.guid, now)
+            self._tell_pieces(news.guid, now)
         self._open_window(news.guid)
 
     def _open_window(self, guid: str) -> None:
@@ -206,7 +207,7 @@ class ProjectEventBroadcaster:
     def _flush(self, guid: str) -> None:
         merger = self._mergers.get(guid)
         if merger is not None and (pieces := merger.flush()):
-            self._put_pieces(guid, pieces)
+            self._tell_pieces(guid, pieces)
 
     def _forget_quiet(self) -> None:
         """Bound the memory: projects in which nothing is open need no merger."""
@@ -221,10 +222,21 @@ class ProjectEventBroadcaster:
         if merger is not None:
             self._flush(guid)
             if so_far := merger.so_far():
-                self._put_pieces(guid, so_far)
+                self._tell_pieces(guid, so_far)
 
-    def _put_pieces(self, guid: str, pieces: list[Piece]) -> None:
-        self._put(room_group(guid), {"type": "pieces", "guid": guid, "pieces": pieces})
+    def _tell_pieces(self, guid: str, pieces: list[Piece]) -> None:
+        self._tell({"type": "pieces", "guid": guid, "pieces": pieces})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Tell the room here at once and all others by the layer.
+
+        Only of what comes from one process at a time, or finds its place by ``seq``: the layer's way there and back
+        is what brings the news of several processes into one order.
+        """
+        if self._near is not None:
+            self._near.hear(message)
+            message["heard"] = self._near.id
+        self._put(room_group(message["guid"]), message)
 
     # --- to the layer -------------------------------------------------------------------------------------------
 
@@ -244,6 +256,8 @@ class ProjectEventBroadcaster:
         waiting_group, waiting = self._out[-1]
         rows = _ROWS.get(message["type"])
         if rows is None or waiting_group != group or waiting["type"] != message["type"]:
+            return False
+        if waiting.get("heard") != message.get("heard"):
             return False
         if len(waiting[rows]) >= ROWS_AT_ONCE:
             return False
@@ -271,8 +285,8 @@ class ProjectEventBroadcaster:
 
     def _fall_back(self, message: dict[str, Any]) -> None:
         metrics.PUBLISH_FAILURES.inc()
-        if self.fallback is not None:
-            self.fallback(message)
+        if self._near is not None and message.get("heard") != self._near.id:
+            self._near.hear(message)
 
 
 def _parts(message: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -36,6 +36,7 @@ class Ear:
     """Receives for the manager."""
 
     def __init__(self, manager: WebSocketManager) -> None:
+        self.id = manager.process
         self._manager = manager
         self._layer: Any = get_channel_layer()
         self._channel: str | None = None
@@ -49,10 +50,10 @@ class Ear:
                     channel = await self._open()
                     failures = 0
                     if hasattr(self._layer, "deliver"):
-                        self._layer.deliver(channel, self.hear)
+                        self._layer.deliver(channel, self._hear_others)
                         await asyncio.get_running_loop().create_future()
                     while True:
-                        self.hear(await self._layer.receive(channel))
+                        self._hear_others(await self._layer.receive(channel))
                 except (Exception, asyncio.CancelledError) as error:  # every layer fails in its own way
                     if isinstance(error, asyncio.CancelledError) and asked_to_end():
                         raise
@@ -107,6 +108,10 @@ class Ear:
             for room in self._manager.rooms.values():
                 await self._layer.group_discard(room_group(room.guid), channel)
 
+    def _hear_others(self, message: dict[str, Any]) -> None:
+        if message.get("heard") != self.id:
+            self.hear(message)
+
     def hear(self, message: dict[str, Any]) -> None:
         """Take one message. A bad one (another version's) is logged and forgotten."""
         try:
@@ -129,4 +134,5 @@ class Ear:
             room.take_events(message["events"])
             metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - message["at"]))
         elif kind == "pieces":
-            room.take_pieces(pieces_decoder.decode(message["pieces"]))
+            pieces = message["pieces"]
+            room.take_pieces(pieces_decoder.decode(pieces) if isinstance(pieces, bytes) else pieces)

@@ -69,8 +69,7 @@ class WebSocketManager:
 
     def start(self) -> None:
         """Begin to listen and to look after things. Called once, in the loop that serves."""
-        ports.publisher.attach(asyncio.get_running_loop())
-        ports.publisher.fallback = self.ear.hear
+        ports.publisher.attach(asyncio.get_running_loop(), self.ear)
         self.spawn(self.ear.listen())
         self.spawn(self._every(TICK_S, self._tick))
         self.spawn(self._every(self.config.position_check_s, self._check_positions))

@@ -15,15 +15,19 @@ from typing import Any, Protocol
 from apps.realtime.coalescing import Piece
 
 
+class Near(Protocol):
+    """Whoever serves rooms in the loop that publishes. ``id`` is unlike all others', of whichever process."""
+
+    id: str
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take a message at once, without the layer. Raises nothing."""
+
+
 class Publisher(Protocol):
-    """How news of this process reaches all processes. All methods return at once, in any thread.
+    """How news of this process reaches all processes. All methods return at once, in any thread."""
 
-    ``fallback`` takes the messages that the layer does not: whoever serves rooms in the attached loop sets it.
-    """
-
-    fallback: Callable[[dict[str, Any]], None] | None
-
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+    def attach(self, loop: asyncio.AbstractEventLoop, near: Near) -> None:
         """From now on send from ``loop``: the server's, which lives as long as the process."""
 
     def pieces(self, guid: str, pieces: list[Piece]) -> None:
@@ -37,9 +41,7 @@ class Publisher(Protocol):
 
 
 class _Nobody:
-    fallback: Callable[[dict[str, Any]], None] | None = None
-
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+    def attach(self, loop: asyncio.AbstractEventLoop, near: Near) -> None:
         """Do nothing."""
 
     def pieces(self, guid: str, pieces: list[Piece]) -> None:

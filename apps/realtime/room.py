@@ -131,6 +131,8 @@ class Room:
             self._deliver(ready)
         if self.cursor.behind:
             self._start_repair()
+        elif self._held:
+            self._release()
 
     def _deliver(self, ready: list[tuple[int, Item]]) -> None:
         for seq, (_, frame) in ready:

@@ -8,6 +8,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from channels.layers import get_channel_layer
 
 from apps.core.events import EventClass
 from apps.projects.events import RunText, TaskStatus
@@ -294,6 +295,29 @@ async def test_a_stream_is_merged_and_a_latecomer_gets_the_text_so_far(manager, 
     assert (so_far["data"]["delta"], so_far["data"]["offset"]) == ("Hello you, world", 0)
     assert "seq" not in so_far
     assert so_far["topic"] == f"project:{project.guid}/messages"
+
+
+async def test_what_this_process_publishes_waits_for_no_layer(manager, project, ada, browsers, monkeypatch):
+    """It is shown while the layer is silent, and not again when the layer brings it."""
+    tab = await browsers(ada)
+    await tab.join(project)
+    the_layer: Any = get_channel_layer()
+    send, answers = the_layer.group_send, asyncio.Event()
+
+    async def late(group: str, message: dict[str, Any]) -> None:
+        await answers.wait()
+        await send(group, message)
+
+    monkeypatch.setattr(the_layer, "group_send", late)
+    monkeypatch.setattr("apps.realtime.broadcaster.SEND_PATIENCE_S", 600)
+    try:
+        for word in ["as ", "it ", "comes"]:
+            piece(project, word)
+            assert (await tab.next("message"))["data"]["delta"] == word
+    finally:
+        answers.set()
+    await broadcaster.flushed()
+    await tab.nothing_more()
 
 
 async def test_a_room_that_opens_later_asks_for_the_text_so_far(manager, project, ada, browsers):

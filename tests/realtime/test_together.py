@@ -11,6 +11,7 @@ import pytest
 
 from apps.projects.permissions import Role
 from apps.projects.records import Position
+from apps.realtime.coalescing import Piece, Shape
 from apps.realtime.frames import Frame, Frames
 from apps.realtime.room import TOGETHER_S, Room
 from apps.realtime.viewers import Viewer
@@ -23,12 +24,14 @@ class Writes:
 
     def __init__(self) -> None:
         self.all: list[list[int]] = []
+        self.frames: list[Frame] = []
         self.news = asyncio.Event()
 
     def put(self, frame: Frame) -> None:
         self.put_all(Frames([frame]))
 
     def put_all(self, frames: Frames) -> None:
+        self.frames += frames
         self.all.append([frame.seq for frame in frames])
         self.news.set()
 
@@ -82,3 +85,18 @@ async def test_a_newcomer_gets_only_what_follows_its_place(room: Room, writes: W
     await owner.news.wait()
     assert owner.all == [[2]]
     assert writes.all == [[1], [2]]
+
+
+async def test_what_waited_behind_a_hole_follows_it_at_once_and_first(room: Room, writes: Writes) -> None:
+    def streamed(offset: int, text: str) -> None:
+        data = {"runId": "r", "messageId": "m", "offset": offset, "delta": text}
+        room.take_pieces([Piece("message", "message:r:m", Shape.TEXT, data, "2026-01-01T00:00:00.000Z")])
+
+    published(room, 2)
+    streamed(0, "one ")
+    published(room, 1)
+    streamed(4, "two")
+    while len(writes.frames) < 4:
+        writes.news.clear()
+        await asyncio.wait_for(writes.news.wait(), 0.04)  # less than the wait for a hole
+    assert [json.loads(frame.data)["data"].get("delta") for frame in writes.frames] == [None, None, "one ", "two"]

@@ -7,15 +7,17 @@ Why not ``database_sync_to_async``: it runs everything on one shared thread, so 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextvars
 import functools
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, InternalError, OperationalError, close_old_connections, connections
+
+from apps.projects.threads import Threads
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,18 +30,19 @@ TOGETHER: Final = 200
 _NOT_NOW: Final = {"25006", "25P03", "25P04"}
 """What PostgreSQL files under internal errors though it passes: read-only just now, too long a transaction."""
 
-_pool: ThreadPoolExecutor | None = None
+_threads: Threads | None = None
 _afterwards: contextvars.ContextVar[list[Callable[[], None]] | None] = contextvars.ContextVar(
     "afterwards", default=None
 )
 
 
-def database_pool() -> ThreadPoolExecutor:
-    """Return this process's pool (``AUTOCODE_DB_THREADS`` threads), made at the first call."""
-    global _pool  # noqa: PLW0603 - one pool a process
-    if _pool is None:
-        _pool = ThreadPoolExecutor(max_workers=settings.AUTOCODE_DB_THREADS, thread_name_prefix="db")
-    return _pool
+def _database_threads() -> Threads:
+    """Return this process's (``AUTOCODE_DB_THREADS`` at most), made at the first call."""
+    global _threads  # noqa: PLW0603 - one pool a process
+    if _threads is None:
+        _threads = Threads(settings.AUTOCODE_DB_THREADS, name="db", farewell=connections.close_all)
+        atexit.register(_threads.close)
+    return _threads
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -53,7 +56,7 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
     context.run(_afterwards.set, waiting)
     call = functools.partial(context.run, _guarded, functools.partial(function, *args, **kwargs))
     try:
-        return await asyncio.get_running_loop().run_in_executor(database_pool(), call)
+        return await _database_threads().run(call)
     finally:
         for work in waiting:
             work()
@@ -140,9 +143,8 @@ class Gathered(Generic[K, V]):
 
 def shut_down() -> None:
     """Let the running calls finish and close the pool's connections. Called once, when the process ends."""
-    global _pool
-    pool, _pool = _pool, None
-    if pool is not None:
-        for _ in range(settings.AUTOCODE_DB_THREADS):
-            pool.submit(connections.close_all)
-        pool.shutdown(wait=True)
+    global _threads
+    threads, _threads = _threads, None
+    if threads is not None:
+        atexit.unregister(threads.close)
+        threads.close()

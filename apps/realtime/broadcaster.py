@@ -1,6 +1,6 @@
 """ProjectEventBroadcaster: hears what happened in this process and tells all processes. The only sender on the layer.
 
-``publish``, ``emit`` and the like return at once, in any thread; one task in one long-lived loop sends, in the order
+``publish``, ``emit`` and the like return at once, in any thread; one long-lived loop sends, in the order
 of the calls. A layer that is away costs nothing but the news: the processes' rooms read durable events from the log.
 """
 
@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import functools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 from channels.layers import get_channel_layer
 
 from apps.core import clock
-from apps.core.cancelling import asked_to_end
 from apps.projects.records import AccessChange, Ephemeral, LoggedEvent
 from apps.realtime import metrics
 from apps.realtime.coalescing import Piece
@@ -55,7 +55,7 @@ class ProjectEventBroadcaster:
         self._out: deque[Message] = deque()
         self._mergers: dict[str, StreamMerger] = {}
         self._windows: dict[str, asyncio.TimerHandle] = {}
-        self._sender: asyncio.Task[None] | None = None
+        self._flying: asyncio.Future[Any] | None = None
         self._scheduled = False
         self._paused_until = 0.0
         self._near: Near | None = None
@@ -102,7 +102,7 @@ class ProjectEventBroadcaster:
                 return
             self._loop = loop
             self._scheduled = False
-            self._sender = None
+            self._flying = None
             self._windows.clear()
         self._call_now(lambda: None)
 
@@ -134,7 +134,7 @@ class ProjectEventBroadcaster:
         """Return the server's loop or, in a command, that of a thread of our own."""
         if self._loop is None or self._loop.is_closed():
             self._loop = asyncio.new_event_loop()
-            self._near = self._sender = None
+            self._near = self._flying = None
             self._windows.clear()
             self._thread = threading.Thread(target=self._loop.run_forever, name="broadcaster", daemon=True)
             self._thread.start()
@@ -155,8 +155,8 @@ class ProjectEventBroadcaster:
         self._run()
         for guid in list(self._windows):
             self._flush(guid)
-        if self._sender is not None:
-            await self._sender
+        while self._flying is not None:
+            await asyncio.wait([self._flying])
 
     async def flushed(self) -> None:
         """Return when everything that was published before is with the layer. Call it in the loop. For tests."""
@@ -246,8 +246,7 @@ class ProjectEventBroadcaster:
             metrics.PUBLISH_FAILURES.inc()
         if not self._joined_last(group, message):
             self._out.append((group, message))
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.get_running_loop().create_task(self._send_all(), name="broadcaster")
+        self._send_next()
 
     def _joined_last(self, group: str, message: dict[str, Any]) -> bool:
         """Let ``message`` travel in the last one that waits, when that is for the same room and of the same kind."""
@@ -264,24 +263,38 @@ class ProjectEventBroadcaster:
         waiting[rows].extend(message[rows])
         return True
 
-    async def _send_all(self) -> None:
-        layer: Any = get_channel_layer()
-        while self._out:
-            group, message = self._out.popleft()
-            for part in _parts(message):
-                metrics.PUBLISHED.labels(part["type"]).inc()
-                if clock.monotonic() < self._paused_until:
-                    self._fall_back(part)
-                    continue
-                try:
-                    async with asyncio.timeout(SEND_PATIENCE_S):
-                        await layer.group_send(group, part)
-                except (Exception, asyncio.CancelledError) as error:  # every layer fails in its own way
-                    if isinstance(error, asyncio.CancelledError) and asked_to_end():
-                        raise
-                    logger.warning("the channel layer does not take messages (%s)", type(error).__name__)
-                    self._paused_until = clock.monotonic() + PAUSE_S
-                    self._fall_back(part)
+    def _send_next(self) -> None:
+        """Send what waits, one message after the other: the next one goes when the layer has taken the one before."""
+        while self._flying is None and self._out:
+            group, part = self._take_part()
+            metrics.PUBLISHED.labels(part["type"]).inc()
+            if clock.monotonic() < self._paused_until:
+                self._fall_back(part)
+            else:
+                self._flying = _soon(get_channel_layer(), group, part)
+                self._flying.add_done_callback(functools.partial(self._landed, part))
+
+    def _take_part(self) -> Message:
+        """Return the next message, or its first ``ROWS_AT_ONCE`` rows; pieces are encoded."""
+        group, message = self._out.popleft()
+        rows = _ROWS.get(message["type"])
+        if rows is None:
+            return group, message
+        here, rest = message[rows][:ROWS_AT_ONCE], message[rows][ROWS_AT_ONCE:]
+        if rest:
+            self._out.appendleft((group, {**message, rows: rest}))
+        return group, {**message, rows: _encode(here) if rows == "pieces" else here}
+
+    def _landed(self, part: dict[str, Any], answer: asyncio.Future[Any]) -> None:
+        if answer is not self._flying:
+            return  # of a loop that is gone
+        self._flying = None
+        error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
+        if error is not None:  # every layer fails in its own way
+            logger.warning("the channel layer does not take messages (%s)", type(error).__name__)
+            self._paused_until = clock.monotonic() + PAUSE_S
+            self._fall_back(part)
+        self._send_next()
 
     def _fall_back(self, message: dict[str, Any]) -> None:
         metrics.PUBLISH_FAILURES.inc()
@@ -289,15 +302,12 @@ class ProjectEventBroadcaster:
             self._near.hear(message)
 
 
-def _parts(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Return what travels: at most ``ROWS_AT_ONCE`` events or pieces in each, pieces encoded."""
-    rows = _ROWS.get(message["type"])
-    if rows is None:
-        yield message
-        return
-    for start in range(0, len(message[rows]), ROWS_AT_ONCE):
-        part = message[rows][start : start + ROWS_AT_ONCE]
-        yield {**message, rows: _encode(part) if rows == "pieces" else part}
+def _soon(layer: Any, group: str, message: dict[str, Any]) -> asyncio.Future[Any]:
+    """Begin to send; return what ends when the layer has taken the message. A layer of others gets a task for it."""
+    if hasattr(layer, "group_send_soon"):
+        return layer.group_send_soon(group, message)  # type: ignore[no-any-return]
+    sending = asyncio.wait_for(layer.group_send(group, message), SEND_PATIENCE_S)
+    return asyncio.get_running_loop().create_task(sending, name="broadcaster")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

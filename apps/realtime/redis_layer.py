@@ -28,7 +28,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 BACKOFF: Final = (0.0, 0.1, 0.2, 0.5, 1.0)  # seconds
-OPEN_S: Final = 5.0
+OPEN_S: Final = 3.0
+ANSWER_S: Final = 3.0
 PING_S: Final = 5.0
 """A listener that heard nothing for so long asks for an answer, and hangs up when none came in the same time again."""
 
@@ -77,31 +78,46 @@ class Line(asyncio.Protocol):
 
 
 class Speaker:
-    """Publishes, and waits for Redis to say that it did."""
+    """Publishes, and hears from Redis that it did."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
         self._line: Line | None = None
         self._connecting = asyncio.Lock()
         self._answers: deque[asyncio.Future[Any]] = deque()
+        self._clock: asyncio.TimerHandle | None = None
+        self._oldest: asyncio.Future[Any] | None = None
 
-    async def publish(self, channel: str, data: bytes) -> None:
-        """Raises redis-py's and hiredis' errors. The caller bounds how long it takes; cancelling it hangs up."""
-        line = self._line or await self._connect()
+    def publish(self, channel: str, data: bytes) -> asyncio.Future[Any]:
+        """Send, at once where there is a connection. Return what ends with Redis's answer or an error of the libraries.
+
+        No answer within ``ANSWER_S``, or within half of it, is an error: the connection is given up.
+        """
+        if self._line is None:
+            return asyncio.ensure_future(self._connect_first(channel, data))
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
-        line.say(b"PUBLISH", channel, data)
-        try:
-            await answer
-        except asyncio.CancelledError:
-            line.hang_up()
-            raise
+        self._line.say(b"PUBLISH", channel, data)
+        if self._clock is None:
+            self._watch()
+        return answer
 
-    async def _connect(self) -> Line:
+    async def _connect_first(self, channel: str, data: bytes) -> Any:
         async with self._connecting:
             if self._line is None:
                 self._line = await Line.open(self._pool, self._heard, self._lost)
-            return self._line
+        return await self.publish(channel, data)
+
+    def _watch(self) -> None:
+        """Look once a while whether the oldest question is still the same: one timer, however much is sent."""
+        self._clock = None
+        oldest = self._answers[0] if self._answers else None
+        if oldest is not None and oldest is self._oldest and self._line is not None:
+            self._line.hang_up()
+            return
+        self._oldest = oldest
+        if oldest is not None:
+            self._clock = asyncio.get_running_loop().call_later(ANSWER_S / 2, self._watch)
 
     def _heard(self, reply: Any) -> None:
         answer = self._answers.popleft() if self._answers else None
@@ -121,6 +137,8 @@ class Speaker:
 
     def close(self) -> None:
         """Hang up."""
+        if self._clock is not None:
+            self._clock.cancel()
         if self._line is not None:
             self._line.hang_up()
 
@@ -310,8 +328,12 @@ class PubSubChannelLayer:
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send to every channel in a group, of whichever process. Raises redis-py's errors when Redis is away."""
+        await self.group_send_soon(group, message)
+
+    def group_send_soon(self, group: str, message: dict[str, Any]) -> asyncio.Future[Any]:
+        """Do the same, beginning at once."""
         here = self._here
-        await here.speaker.publish(here.group(group), _encode(message))
+        return here.speaker.publish(here.group(group), _encode(message))
 
     async def flush(self) -> None:
         """Forget everything and close the connections."""

@@ -174,7 +174,12 @@ def test_feedback_that_nobody_takes_expires_and_is_not_sent_any_more(project, mo
     move_clock(31)
     assert run_once() == 1
     assert Feedback.objects.get().state == "expired"
-    assert promises(project, "user_feedback")[0].state == "dropped"
+    (dropped,) = promises(project, "user_feedback")
+    assert dropped.state == "dropped"
+    assert dropped.settled_at is not None
+    move_clock(31 * 86_400)
+    prune()
+    assert not OutboxMessage.objects.filter(pk=dropped.pk).exists()
 
 
 def test_feedback_is_checked(project):

@@ -14,7 +14,6 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from apps.agents.models import DeadLetter, OutboxMessage
-from apps.agents.models.link import OPEN_STATES
 from apps.agents.selectors.link import link_status
 from apps.projects.models import Project
 from tests.faults.checker import Effect, Outcome, Promise, Reported, Sent
@@ -259,7 +258,7 @@ def promised(rooms: Sequence[Project]) -> list[Promise]:
 
 def open_promises(rooms: Sequence[Project]) -> int:
     """Return how many promises of these projects are not settled."""
-    return OutboxMessage.objects.filter(project__in=rooms, state__in=OPEN_STATES).count()
+    return OutboxMessage.objects.filter(project__in=rooms, settled_at__isnull=True).count()
 
 
 async def together(*parts: Coroutine[Any, Any, Any]) -> None:

@@ -155,6 +155,19 @@ async def test_whoever_gives_up_does_not_take_the_next_ones_answer(private_redis
         await ears.layer.flush()
 
 
+async def test_an_answer_that_does_not_come_is_an_error(private_redis: Redis, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(redis_layer, "ANSWER_S", 0.2)
+    async with Proxy(private_redis.port) as line:
+        ears = await Ears(f"redis://127.0.0.1:{line.port}/").open()
+        await ears.say(1)
+        line.hold()
+        with pytest.raises(RedisError):
+            await asyncio.wait_for(ears.layer.group_send("room", {"type": "x", "n": 2}), PATIENCE)
+        line.release()
+        await ears.heard_again(3)
+        await ears.layer.flush()
+
+
 async def test_a_silent_line_is_given_up(private_redis: Redis, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(redis_layer, "PING_S", 0.2)
     async with Proxy(private_redis.port) as line:

@@ -27,19 +27,17 @@ class OutboxState(enum.StrEnum):
     """Not needed any more: expired before it could be sent, or discarded by an operator."""
 
 
-OPEN_STATES = (OutboxState.PENDING.value, OutboxState.SENT.value)
-
-
 class OutboxMessage(models.Model):
     """A promise to the agents-server, made in the transaction of its cause.
 
     ``id`` is the order (rows of one project are made under its lock); ``key`` is the message's id on the wire. ``data``
     is null for a ``project_update`` that was not sent yet: it is filled when it goes out, so it is always the newest.
+    ``settled_at`` is null as long as it is pending or sent, and only then: SQLite uses the index for no list of states.
     """
 
     id = models.BigAutoField(primary_key=True)
     key = models.UUIDField(unique=True, default=uuid7, editable=False)
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="outbox")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="outbox", db_index=False)
     type = models.CharField(max_length=40)
     data = models.JSONField(null=True, blank=True)
     ref = models.CharField(max_length=WIRE_ID, blank=True, help_text="The feedback, approval or message it carries.")
@@ -59,8 +57,8 @@ class OutboxMessage(models.Model):
     class Meta:
         ordering: ClassVar = ["id"]
         indexes: ClassVar = [
-            models.Index(fields=["project", "id"], name="outbox_open", condition=models.Q(state__in=OPEN_STATES)),
-            models.Index(fields=["settled_at"], name="outbox_settled"),
+            models.Index(fields=["project", "id"], name="outbox_open", condition=models.Q(settled_at__isnull=True)),
+            models.Index(fields=["settled_at"], name="outbox_ended", condition=models.Q(settled_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -12,7 +12,6 @@ from django.db.models.functions import Now
 
 from apps.agents import events as a
 from apps.agents.models import DeadLetter, LinkLease, LinkStatus, OutboxMessage
-from apps.agents.models.link import OPEN_STATES
 from apps.core import clock
 from apps.projects.selectors.access import as_guid
 
@@ -46,7 +45,7 @@ def link_status() -> LinkStatus:
 
 def waiting_counts() -> dict[str, int]:
     """Return how many promises wait, by project; those with none are left out."""
-    rows = OutboxMessage.objects.filter(state__in=OPEN_STATES).values_list("project__guid").order_by()
+    rows = OutboxMessage.objects.filter(settled_at__isnull=True).values_list("project__guid").order_by()
     return {str(guid): count for guid, count in rows.annotate(Count("pk"))}
 
 
@@ -59,7 +58,7 @@ def link_views(guids: Sequence[str]) -> dict[str, a.AgentsLink]:
     """Return ``link_view`` of many projects with two queries."""
     status = link_status()
     waiting = (
-        OutboxMessage.objects.filter(project__guid__in=guids, state__in=OPEN_STATES)
+        OutboxMessage.objects.filter(project__guid__in=guids, settled_at__isnull=True)
         .values_list("project__guid")
         .order_by()
         .annotate(count=Count("pk"), oldest=Min("created_at"))
@@ -85,9 +84,9 @@ def link_figures() -> LinkFigures:
     """Return the figures of the whole link, for metrics and the operator's page."""
     status = link_status()
     counts = dict(
-        OutboxMessage.objects.filter(state__in=OPEN_STATES).values_list("state").order_by().annotate(Count("pk"))
+        OutboxMessage.objects.filter(settled_at__isnull=True).values_list("state").order_by().annotate(Count("pk"))
     )
-    oldest = OutboxMessage.objects.filter(state__in=OPEN_STATES).aggregate(oldest=Min("created_at"))["oldest"]
+    oldest = OutboxMessage.objects.filter(settled_at__isnull=True).aggregate(oldest=Min("created_at"))["oldest"]
     return LinkFigures(
         state=status.state,
         since=clock.to_wire(status.since),

@@ -14,6 +14,7 @@ from django.db import transaction
 from apps.agents import commands
 from apps.agents.models import OutboxMessage
 from apps.agents.models.link import OutboxState
+from apps.core import clock
 from apps.core.correlation import current_correlation_id
 from apps.projects.services import sql
 from apps.projects.services.log import ProjectLog
@@ -34,7 +35,7 @@ def enqueue_project_update(log: ProjectLog) -> OutboxMessage | None:
     None when that is promised already: an update that was not sent yet is filled when it goes out.
     """
     waiting = OutboxMessage.objects.filter(
-        project=log.project, type="project_update", state=OutboxState.PENDING.value, attempts=0
+        project=log.project, type="project_update", state=OutboxState.PENDING.value, attempts=0, settled_at__isnull=True
     )
     return None if waiting.exists() else _insert(log, "project_update", None, "")
 
@@ -51,8 +52,8 @@ def _insert(log: ProjectLog, name: str, data: dict[str, Any] | None, ref: str) -
 def drop(project_id: UUID, *, type: str, ref: str) -> None:  # noqa: A002 - the word of the wire
     """Take back a promise that was not sent yet, because its reason is gone. For use inside an open log."""
     OutboxMessage.objects.filter(
-        project_id=project_id, type=type, ref=ref, state=OutboxState.PENDING.value, attempts=0
-    ).update(state=OutboxState.DROPPED.value)
+        project_id=project_id, type=type, ref=ref, state=OutboxState.PENDING.value, attempts=0, settled_at__isnull=True
+    ).update(state=OutboxState.DROPPED.value, settled_at=clock.now())
 
 
 def wake() -> None:

@@ -12,14 +12,14 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from apps.agents import commands
 from apps.agents.cutting import cut
 from apps.agents.errors import Ignored
 from apps.agents.events import FeedbackState
 from apps.agents.models import Approval, DeadLetter, OutboxMessage, Run
-from apps.agents.models.link import OPEN_STATES, OutboxState
+from apps.agents.models.link import OutboxState
 from apps.agents.services.feedback import FeedbackService
 from apps.agents.services.lease import guard
 from apps.core import clock
@@ -35,9 +35,9 @@ from apps.projects.wire import project_view, task_view
 logger = logging.getLogger(__name__)
 
 _OUTBOX = OutboxMessage._meta.db_table  # noqa: SLF001 - Django's documented name
-_OPEN = f"state IN ('{OutboxState.PENDING.value}', '{OutboxState.SENT.value}')"  # as in the index
+_OPEN = "settled_at IS NULL"  # as in the index
 _NOT_DUE = f"CASE WHEN promise.state = '{OutboxState.PENDING.value}' AND promise.due_at <= %s THEN 0 ELSE 1 END"
-_DUE = (
+DUE = (
     "SELECT run.id, run.key, run.type, run.data, project.guid"  # noqa: S608
     f" FROM (SELECT promise.id, promise.key, promise.type, promise.data, promise.project_id,"
     f" SUM({_NOT_DUE}) OVER earlier AS obstacles, ROW_NUMBER() OVER earlier AS place"
@@ -46,6 +46,7 @@ _DUE = (
     f" JOIN {Project._meta.db_table} AS project ON project.id = run.project_id"  # noqa: SLF001
     f" WHERE run.obstacles = 0 AND run.place <= %s ORDER BY run.place, run.id LIMIT %s"
 )
+"""The next promises of each project. Takes the present moment, how many of one project, how many in all."""
 _SETTLE = (
     f"UPDATE {_OUTBOX} SET state = '{OutboxState.ACKED.value}', settled_at = %s, last_error = ''"  # noqa: S608
     f" WHERE {_OPEN} AND attempts > 0 AND key IN"
@@ -92,7 +93,7 @@ def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = (), held: Seque
         if acked:
             _settle(acked)
         if held is not None:
-            leased = OutboxMessage.objects.filter(state=OutboxState.SENT.value).exclude(key__in=held)
+            leased = _leased().exclude(key__in=held)
             leased.update(state=OutboxState.PENDING.value)
         rows = _due(now, limit) if limit > 0 else []
         if rows:
@@ -111,9 +112,13 @@ def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = (), held: Seque
         ]
 
 
+def _leased() -> QuerySet[OutboxMessage]:
+    return OutboxMessage.objects.filter(state=OutboxState.SENT.value, settled_at__isnull=True)
+
+
 def _due(now: dt.datetime, limit: int) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(_DUE, [connection.ops.adapt_datetimefield_value(now), RUN, limit])
+        cursor.execute(DUE, [connection.ops.adapt_datetimefield_value(now), RUN, limit])
         return list(cursor.fetchall())
 
 
@@ -169,7 +174,7 @@ def refused(lease_epoch: int, key: str, *, code: str, message: str, retryable: b
     with open_log(row.project.guid, SYSTEM) as log:
         guard(lease_epoch)
         row = OutboxMessage.objects.select_related("project").get(pk=row.pk)
-        if row.state not in OPEN_STATES or not row.attempts:
+        if row.settled_at is not None or not row.attempts:
             return row.state  # it is over, or nobody can know of it
         row.refusals += 1
         row.last_error = f"{code}: {message}"[:500].replace("\x00", "")
@@ -202,7 +207,7 @@ def give_back(lease_epoch: int, keys: list[str] | None = None) -> int:
     """Make leased promises wait again (all of them, when the link came or went); they keep their ids."""
     with transaction.atomic():
         guard(lease_epoch)
-        rows = OutboxMessage.objects.filter(state=OutboxState.SENT.value)
+        rows = _leased()
         if keys is not None:
             rows = rows.filter(key__in=keys)
         return rows.update(state=OutboxState.PENDING.value)

@@ -22,7 +22,7 @@ class Message(Row):
     kind = models.CharField(max_length=10, choices=choices(MessageKind))
     author = models.JSONField(help_text="The author as shown: kind, id, name, role.")
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
     content = models.TextField()
     html = models.TextField(blank=True)

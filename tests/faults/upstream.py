@@ -244,7 +244,7 @@ def promised(rooms: Sequence[Project]) -> list[Promise]:
     again = set(DeadLetter.objects.filter(resolution="retried").values_list("outbox_id", flat=True))
     for row in OutboxMessage.objects.filter(project__in=rooms).select_related("project").order_by("id"):
         guid, reason = str(row.project.guid), row.last_error
-        if row.state in OPEN_STATES:
+        if row.settled_at is None:
             if not reason and guid in waits:
                 reason = "what is before it waits"
             elif not reason and status.state != "connected":

@@ -72,6 +72,8 @@ class Room:
         self._ready: list[Row] = []
         self._flushing: asyncio.Handle | None = None
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._live: dict[str, tuple[Piece, Frame]] = {}
+        """What the last newcomer was shown of ``kept``: the next one is shown the same frames, where they still hold."""
         self._repair: asyncio.Task[None] | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -338,8 +340,10 @@ class Room:
 
     def live_frames(self, viewer: Viewer) -> list[Frame]:
         """Return what a newcomer needs besides the log: texts so far and latest values."""
-        return [
-            of_piece(self.guid, piece)
-            for piece in self.kept.pieces()
-            if viewer.wants_piece(event_type(piece.type).topic)
-        ]
+        before, self._live = self._live, {}
+        for piece in self.kept.pieces():
+            known = before.get(piece.key)
+            if known is None or known[0] is not piece:
+                known = piece, of_piece(self.guid, piece)
+            self._live[piece.key] = known
+        return [frame for piece, frame in self._live.values() if viewer.wants_piece(event_type(piece.type).topic)]

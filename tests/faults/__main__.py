@@ -1,6 +1,6 @@
 """``python -m tests.faults``: the long set. Each row of the fault tests again and again, then a random mix of faults.
 
-    python -m tests.faults --repeat 20 --minutes 30    what is promised: some hours
+    python -m tests.faults --repeat 20 --minutes 30    what is promised: about two hours, two rounds at a time
     python -m tests.faults --repeat 1 --minutes 0.5    does it run?
     python -m tests.faults --only redis                rows whose names hold a word, as pytest's -k has it
     python -m tests.faults --postgres                  on PostgreSQL instead of SQLite
@@ -13,6 +13,7 @@ was broken; the report names the seed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
 import os
 import random
@@ -37,13 +38,24 @@ def main(arguments: list[str]) -> int:
     seeds = random.Random(options.seed)
     _say(f"seed {options.seed}")
     began = time.monotonic()
-    with Redis() as redis, Postgres() as postgres:
-        services = {"AUTOCODE_TEST_REDIS_URL": redis.url, "AUTOCODE_TEST_POSTGRES_URL": postgres.url}
-        services |= {"DATABASE_URL": postgres.url} if options.postgres else {}
-        environment = os.environ | {"DJANGO_SETTINGS_MODULE": "autocode.settings.test"} | services
-        runner = long.Runner(results, _say, environment)
+
+    def keep() -> None:
+        results.seconds = time.monotonic() - began
+        if options.save:
+            long.save(results, long.HERE / "results")
+
+    with contextlib.ExitStack() as stack:
+        runners = []
+        for _ in range(options.jobs):
+            redis, postgres = stack.enter_context(Redis()), stack.enter_context(Postgres())
+            services = {"AUTOCODE_TEST_REDIS_URL": redis.url, "AUTOCODE_TEST_POSTGRES_URL": postgres.url}
+            services |= {"DATABASE_URL": postgres.url} if options.postgres else {}
+            environment = os.environ | {"DJANGO_SETTINGS_MODULE": "autocode.settings.test"} | services
+            runners.append(long.Runner(results, _say, environment))
         try:
-            long.play(runner, repeat=options.repeat, minutes=options.minutes, only=options.only, seeds=seeds)
+            long.play(
+                runners, repeat=options.repeat, minutes=options.minutes, only=options.only, seeds=seeds, after_each=keep
+            )
         except KeyboardInterrupt:
             results.broken.append("stopped early")
     results.seconds = time.monotonic() - began
@@ -60,6 +72,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=30.0, help="minutes of a random mix afterwards (default 30)")
     parser.add_argument("--only", default="", help="rows whose names hold this, in the words of pytest's -k")
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL")
+    parser.add_argument("--jobs", type=int, default=2, help="rounds at the same time, each with its own services")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="what all seeds come from")
     parser.add_argument("--no-save", dest="save", action="store_false", help="only print")
     return parser.parse_args(arguments)

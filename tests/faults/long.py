@@ -13,8 +13,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -95,6 +96,14 @@ class Results:
     seconds: float = 0.0
     broken: list[str] = field(default_factory=list)
     """Runs of pytest that ended without having told what of."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def take(self, runs: list[dict[str, Any]], seed: int) -> None:
+        """Take in what a run of pytest noted."""
+        with self._lock:
+            for run in runs:
+                run["seed"] = seed
+                self.rows.setdefault(run["row"], Row(run["row"])).runs.append(run)
 
     @property
     def violations(self) -> list[str]:
@@ -116,11 +125,11 @@ class Runner:
     def __init__(self, results: Results, say: Callable[[str], None], environment: dict[str, str]) -> None:
         self._results, self._say, self._environment = results, say, environment
 
-    def rows(self, selection: Sequence[str], seed: int, **environment: str) -> None:
+    def rows(self, selection: Sequence[str], seed: int, environment: Mapping[str, str]) -> None:
         """Run the selected rows once."""
         with tempfile.TemporaryDirectory(prefix="autocode-faults-") as directory:
             record = Path(directory) / "record.jsonl"
-            values = {"AUTOCODE_TEST_SEED": str(seed), "FAULTS_RECORD": str(record)} | environment
+            values = {"AUTOCODE_TEST_SEED": str(seed), "FAULTS_RECORD": str(record), **environment}
             options = ["-q", "-p", "tests.faults.record", "-p", "no:cacheprovider", "--basetemp", f"{directory}/tmp"]
             command = [sys.executable, "-m", "pytest", *selection, *options]
             try:
@@ -133,27 +142,50 @@ class Runner:
                 return
             lines = record.read_text().splitlines() if record.exists() else []
         runs = [json.loads(line) for line in lines]
-        for run in runs:
-            run["seed"] = seed
-            self._results.rows.setdefault(run["row"], Row(run["row"])).runs.append(run)
+        self._results.take(runs, seed)
         failed = [run for run in runs if run["outcome"] == "failed"]
         self._say(f"seed {seed}: {len(runs)} rows, {len(failed)} failed {[run['row'] for run in failed] or ''}")
         if done.returncode not in {0, 1, 5} or (done.returncode == 1 and not failed):
             self._results.broken.append(f"seed {seed}: pytest ended with {done.returncode}: {done.stdout[-500:]}")
 
 
-def play(runner: Runner, *, repeat: int, minutes: float, only: str, seeds: random.Random) -> None:
-    """Play every row ``repeat`` times, and then the mix for so many minutes."""
+def play(
+    runners: Sequence[Runner],
+    *,
+    repeat: int,
+    minutes: float,
+    only: str,
+    seeds: random.Random,
+    after_each: Callable[[], None],
+) -> None:
+    """Play every row ``repeat`` times, and then the mix for so many minutes; each runner one round at a time."""
     choice = ["-k", only] if only else []
     files = [str(path.relative_to(ROOT)) for path in sorted(HERE.glob("test_*.py")) if path.name not in LEFT_OUT]
+    mix = f"{HERE.relative_to(ROOT)}/test_mix.py"
+    rounds: list[tuple[Sequence[str], dict[str, str]]] = []
     for number in range(repeat):
         # The first one tries each call; the others try some, wherever their seed begins.
         every = {"AUTOCODE_TEST_EVERY": "1"} if number == 0 and repeat > 1 else {}
-        runner.rows([*files, *choice], seeds.randrange(1_000_000), **every)
-    until = time.monotonic() + minutes * 60
-    while (left := until - time.monotonic()) > 1:
-        mix = f"{HERE.relative_to(ROOT)}/test_mix.py"
-        runner.rows([mix], seeds.randrange(1_000_000), FAULTS_MIX_S=str(min(ROUND_S, max(5, round(left)))))
+        rounds.append(([*files, *choice], every))
+    left = round(minutes * 60)
+    while left > 1:
+        rounds.append(([mix], {"FAULTS_MIX_S": str(min(ROUND_S, max(5, left)))}))
+        left -= ROUND_S
+    waiting = iter(rounds)
+    lock = threading.Lock()
+
+    def carry_on(runner: Runner) -> None:
+        while True:
+            with lock:
+                following, seed = next(waiting, None), seeds.randrange(1_000_000)
+            if following is None:
+                return
+            runner.rows(following[0], seed, following[1])
+            with lock:
+                after_each()
+
+    with ThreadPoolExecutor(len(runners)) as pool:
+        list(pool.map(carry_on, runners))
 
 
 def text(results: Results) -> str:

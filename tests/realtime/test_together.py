@@ -100,3 +100,23 @@ async def test_what_waited_behind_a_hole_follows_it_at_once_and_first(room: Room
         writes.news.clear()
         await asyncio.wait_for(writes.news.wait(), 0.04)  # less than the wait for a hole
     assert [json.loads(frame.data)["data"].get("delta") for frame in writes.frames] == [None, None, "one ", "two"]
+
+
+async def test_newcomers_share_what_they_are_shown(room: Room, writes: Writes) -> None:
+    def said(message: str, offset: int, text: str) -> None:
+        data = {"runId": "r", "messageId": message, "offset": offset, "delta": text}
+        room.take_pieces([Piece("message", f"message:r:{message}", Shape.TEXT, data, "2026-01-01T00:00:00.000Z")])
+
+    def shown() -> list[Frame]:
+        return room.live_frames(Viewer(owner=writes, connection_id="d", user_id="v", username="bob", role=Role.OWNER))
+
+    said("done", 0, "all of it")
+    said("growing", 0, "the begin")
+    first, second = shown(), shown()
+    assert [frame is other for frame, other in zip(first, second, strict=True)] == [True, True]
+    said("growing", 9, "ning")
+    third = shown()
+    assert third[0] is first[0]
+    assert json.loads(third[1].data)["data"]["delta"] == "the beginning"
+    room.kept.drop(["message:r:done", "message:r:growing"])
+    assert shown() == []

@@ -14,6 +14,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import models
 
+from apps.accounts.database_clock import database_now
 from apps.accounts.models import AuditEntry, User
 from apps.accounts.throttling import WindowThrottle
 from apps.core import clock
@@ -123,7 +124,7 @@ def forget_old() -> int:
 
     The database refuses to remove any that are younger than 90 days, whoever asks.
     """
-    oldest = clock.now() - dt.timedelta(days=settings.AUTOCODE_AUDIT_DAYS)
+    oldest = database_now() - dt.timedelta(days=settings.AUTOCODE_AUDIT_DAYS)
     old = AuditEntry.objects.filter(at__lt=oldest)
     gone, _ = models.QuerySet.delete(old)  # the trail's own query set refuses
     return gone

@@ -22,7 +22,9 @@ from apps.core import clock
 from apps.core.actor import AGENTS_SERVER
 from apps.core.errors import Conflict, Forbidden, InvalidField, NotFound
 from apps.projects import events as p
-from apps.projects.models import Message, Notification, ProjectEvent
+from apps.projects.models import FileLock, Message, Notification, ProjectEvent
+from apps.projects.services.commands import once
+from apps.projects.services.locks import FileLockService, Held
 from apps.projects.services.messages import MessageService
 from apps.projects.services.projects import ProjectService
 from apps.projects.services.tasks import TaskService
@@ -180,6 +182,21 @@ def test_feedback_that_nobody_takes_expires_and_is_not_sent_any_more(project, mo
     move_clock(31 * 86_400)
     prune()
     assert not OutboxMessage.objects.filter(pk=dropped.pk).exists()
+
+
+@pytest.mark.parametrize("hours", [1, 24 * 365])
+def test_a_wrong_clock_of_the_machine_ends_nothing_early(project, monkeypatch, hours):
+    soon = clock.now() + dt.timedelta(minutes=5)
+    FeedbackService(owner_of(project)).send(guid=project.guid, content="x", feedback_id="f", expires_at=soon)
+    bot = p.ActorRef(kind="agent", id="coder", name="Coder")
+    FileLockService(AGENTS_SERVER).replace(guid=project.guid, locks=[Held(path="a.py", holder=bot, expires_in_s=300)])
+    once(owner_of(project), "c1", "chat", [], lambda: {"seq": 1})
+    wrong = clock.now() + dt.timedelta(hours=hours)
+    monkeypatch.setattr(clock, "_now", lambda: wrong)
+    assert run_once() == 0
+    assert prune() == 0
+    assert (Feedback.objects.get().state, FileLock.objects.count()) == ("received", 1)
+    assert once(owner_of(project), "c1", "chat", [], lambda: {"seq": 2}) == ({"seq": 1}, True)
 
 
 def test_feedback_is_checked(project):

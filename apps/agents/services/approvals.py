@@ -17,6 +17,7 @@ from django.db.models import Q
 
 from apps.accounts import audit
 from apps.accounts.audit import Deed
+from apps.accounts.database_clock import database_now
 from apps.agents import commands, cutting
 from apps.agents import events as a
 from apps.agents.digest import args_digest as digest_of
@@ -33,7 +34,6 @@ from apps.projects.events import ActorRef, NotificationKind, Severity, TextForma
 from apps.projects.permissions import Role
 from apps.projects.records import LoggedEvent
 from apps.projects.services.base import Service, key, text
-from apps.projects.services.database_clock import database_now
 from apps.projects.services.log import ProjectLog
 from apps.projects.services.messages import MessageService
 from apps.projects.services.notifications import NotificationService
@@ -337,7 +337,7 @@ class ApprovalService(Service):
             tool=approval.tool,
             run_key=approval.run_key if remember.scope == "run" else "",
             args_digest=approval.args_digest if remember.match == "exact" else "",
-            expires_at=clock.now() + dt.timedelta(seconds=max(1, ttl)),
+            expires_at=database_now() + dt.timedelta(seconds=max(1, ttl)),
         )
 
     def _rule_for(self, log: ProjectLog, approval: Approval) -> ApprovalRule | None:
@@ -351,7 +351,7 @@ class ApprovalService(Service):
             kind=approval.kind,
             tool=approval.tool,
             revoked_at=None,
-            expires_at__gt=clock.now(),
+            expires_at__gt=database_now(),
         ).select_related("user")
         needed = Role.from_word(approval.required_role)
         for rule in rules:

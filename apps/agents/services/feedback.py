@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from apps.accounts.database_clock import database_now
 from apps.agents import commands
 from apps.agents import events as a
 from apps.agents.errors import Ignored
@@ -63,7 +64,7 @@ class FeedbackService(Service):
             if Feedback.objects.filter(project=log.project, key=feedback_id).exists():
                 raise Conflict("This feedbackId is taken.", field="feedbackId")
             now = clock.now()
-            if expires_at is not None and expires_at <= now:
+            if expires_at is not None and expires_at <= database_now():
                 raise InvalidField("This time is over.", field="expiresAt")
             if rating is not None and rating not in {-1, 0, 1}:
                 raise InvalidField("A rating is -1, 0 or 1.", field="rating")
@@ -125,7 +126,7 @@ class FeedbackService(Service):
         with self.log(guid) as log:
             due = Feedback.objects.filter(
                 project=log.project,
-                expires_at__lte=clock.now(),
+                expires_at__lte=database_now(),
                 state__in=[S.RECEIVED.value, S.FORWARDED.value, S.DELIVERED.value],
             )
             return [

@@ -6,15 +6,14 @@ import datetime as dt
 import logging
 
 from apps.accounts.audit import forget_old
+from apps.accounts.database_clock import database_now
 from apps.accounts.services import forget_ended_logins
 from apps.agents.models import Approval, DeadLetter, Feedback, InboxReceipt, OutboxMessage
 from apps.agents.services.approvals import ApprovalService
 from apps.agents.services.feedback import FeedbackService
-from apps.core import clock
 from apps.core.actor import SYSTEM
 from apps.projects.models import FileLock
 from apps.projects.services.commands import forget_old_receipts
-from apps.projects.services.database_clock import database_now
 from apps.projects.services.locks import FileLockService
 from apps.projects.services.retention import prune_due
 
@@ -29,9 +28,9 @@ PRUNE_AT_ONCE = 1_000
 
 def run_once() -> int:
     """Do what is due; return how much that was. Cheap when it is nothing; safe to run twice at once."""
-    now = clock.now()
+    now = database_now()
     touched = 0
-    asked = Approval.objects.filter(state="pending", expires_at__lte=database_now())
+    asked = Approval.objects.filter(state="pending", expires_at__lte=now)
     for guid in set(asked.values_list("project__guid", flat=True)):
         touched += len(ApprovalService(SYSTEM).expire_due(guid=guid))
     waiting = Feedback.objects.filter(expires_at__lte=now, state__in=["received", "forwarded", "delivered"])
@@ -47,7 +46,8 @@ def prune() -> int:
 
     Receipts, settled promises and dead letters go a bounded number at once; log events as retention says.
     """
-    before, letters_before = clock.now() - KEPT, clock.now() - LETTERS_KEPT
+    now = database_now()
+    before, letters_before = now - KEPT, now - LETTERS_KEPT
     gone = forget_old_receipts() + prune_due() + forget_ended_logins() + forget_old()
     for rows in (
         InboxReceipt.objects.filter(at__lt=before),

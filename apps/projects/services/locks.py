@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from apps.core import clock
+from apps.accounts.database_clock import database_now
 from apps.core.errors import NotFound
 from apps.projects.events import ActorRef, FileLocksUpdate, LockChange, LockMode, LockWaiter
 from apps.projects.models import FileLock, Project
@@ -62,7 +62,7 @@ class FileLockService(Service):
     def expire_due(self, *, guid: UUID | str) -> LoggedEvent | None:
         """End the locks whose time is over; None when there are none."""
         with self.log(guid) as log:
-            due = list(FileLock.objects.filter(project=log.project, expires_at__lte=clock.now()))
+            due = list(FileLock.objects.filter(project=log.project, expires_at__lte=database_now()))
             if not due:
                 return None
             FileLock.objects.filter(pk__in=[lock.pk for lock in due]).delete()
@@ -71,7 +71,7 @@ class FileLockService(Service):
     def _save(self, log: ProjectLog, held: Held, old: FileLock | None) -> bool:
         """Write one lock; return whether it differs from before."""
         lock = old or FileLock(project=log.project, path=text(held.path, field="path", longest=500))
-        expires = clock.now() + dt.timedelta(seconds=held.expires_in_s) if held.expires_in_s else None
+        expires = database_now() + dt.timedelta(seconds=held.expires_in_s) if held.expires_in_s else None
         values = {
             "mode": held.mode.value,
             "holder": msgspec.to_builtins(held.holder),

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import F, Max
 
-from apps.core import clock
+from apps.accounts.database_clock import database_now
 from apps.core.actor import SYSTEM
 from apps.projects.models import Project, ProjectEvent
 from apps.projects.services.log import open_log
@@ -21,7 +21,7 @@ def prune_project(guid: UUID | str) -> int:
     """
     with open_log(guid, SYSTEM) as log:
         project = log.project
-        oldest_moment = clock.now() - dt.timedelta(days=settings.AUTOCODE_LOG_DAYS)
+        oldest_moment = database_now() - dt.timedelta(days=settings.AUTOCODE_LOG_DAYS)
         by_count = project.last_seq - settings.AUTOCODE_LOG_EVENTS
         by_age = (
             ProjectEvent.objects.filter(project=project, at__lt=oldest_moment).aggregate(Max("seq"))["seq__max"] or 0
@@ -37,7 +37,7 @@ def prune_project(guid: UUID | str) -> int:
 
 def prune_due() -> int:
     """Prune the projects whose log is too long or too old; return how many events went. Cheap when there are none."""
-    oldest_moment = clock.now() - dt.timedelta(days=settings.AUTOCODE_LOG_DAYS)
+    oldest_moment = database_now() - dt.timedelta(days=settings.AUTOCODE_LOG_DAYS)
     too_long = Project.objects.filter(last_seq__gte=F("first_seq") + settings.AUTOCODE_LOG_EVENTS)
     too_old = ProjectEvent.objects.filter(seq=F("project__first_seq"), at__lt=oldest_moment)
     due = {*too_long.values_list("guid", flat=True), *too_old.values_list("project__guid", flat=True)}

@@ -17,7 +17,7 @@ class Frame:
     Frames of news that is never stored know their ``piece``, so that pending ones of one key can merge.
     """
 
-    __slots__ = ("_data", "_text", "guid", "piece", "seq", "size", "wire")
+    __slots__ = ("__weakref__", "_data", "_text", "guid", "piece", "seq", "size", "wire")
 
     wire: bytes
     """The envelope as one unmasked text frame of RFC 6455 (section 5.2), made at first use, once for all viewers."""
@@ -34,7 +34,7 @@ class Frame:
     def data(self) -> bytes:
         """The envelope's JSON, UTF-8."""
         if self._data is None:
-            assert self.piece is not None  # noqa: S101 - only merged frames come without data
+            assert self.piece is not None  # noqa: S101 - only frames of pieces come without data
             self._data = piece_frame(self.guid, self.piece)
         return self._data
 
@@ -69,12 +69,9 @@ class Frame:
             return None
         if piece is later.piece:
             return later
-        frame = Frame.__new__(Frame)
-        frame._data = frame._text = None  # noqa: SLF001 - its own constructor
-        frame.guid, frame.piece, frame.seq = self.guid, piece, 0
         # Exact for texts; for the rest a little too much, because the envelope counts twice.
-        frame.size = self.size + (len(encode(later.piece.text)) - 2 if piece.shape is Shape.TEXT else later.size)
-        return frame
+        grown = len(encode(later.piece.text)) - 2 if piece.shape is Shape.TEXT else later.size
+        return unencoded(self.guid, piece, self.size + grown)
 
 
 class Frames(list[Frame]):
@@ -98,6 +95,14 @@ class Frames(list[Frame]):
 def of_piece(guid: str, piece: Piece) -> Frame:
     """Return the frame of ``piece``, encoded."""
     return Frame(piece_frame(guid, piece), guid=guid, piece=piece)
+
+
+def unencoded(guid: str, piece: Piece, size: int) -> Frame:
+    """Return the frame of ``piece``, which is encoded when it leaves, if it ever does. ``size`` is about its bytes."""
+    frame = Frame.__new__(Frame)
+    frame._data = frame._text = None  # noqa: SLF001 - its own constructor
+    frame.guid, frame.piece, frame.seq, frame.size = guid, piece, 0, size
+    return frame
 
 
 def text_in(data: bytes, limit: int) -> bytes | None:

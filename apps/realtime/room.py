@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -26,7 +27,7 @@ from apps.realtime import metrics
 from apps.realtime.coalescing import ENDING, Kept, Piece, Shape
 from apps.realtime.config import config
 from apps.realtime.cursor import Cursor
-from apps.realtime.frames import Frame, Frames, of_piece
+from apps.realtime.frames import Frame, Frames, of_piece, unencoded
 from apps.realtime.members import Members
 from apps.realtime.protocol import event_frame, plain
 from apps.realtime.viewers import Viewer
@@ -39,6 +40,7 @@ BATCH: Final = 500  # events in one read of the log
 HELD: Final = 1_000  # pieces that wait behind a hole
 LINK_TRUTH: Final = ("state", "since", "queued", "gap", "acks")  # of the agents link, what time alone does not change
 ENDED: Final = 512  # streams whose end is remembered, so that a late piece cannot begin them again
+ENVELOPE: Final = 300  # bytes around the text of a piece, or all of one without text; about
 RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 TOGETHER_S: Final = 0.001
@@ -72,8 +74,8 @@ class Room:
         self._ready: list[Row] = []
         self._flushing: asyncio.Handle | None = None
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._live: dict[str, tuple[Piece, Frame]] = {}
-        """What the last newcomer was shown of ``kept``: the next one is shown the same frames, where they still hold."""
+        self._live: WeakValueDictionary[str, Frame] = WeakValueDictionary()
+        """What is on its way to newcomers of ``kept``."""
         self._repair: asyncio.Task[None] | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -339,11 +341,16 @@ class Room:
             self.take_pieces([Piece("agents_link", "agents_link", Shape.LATEST, data, clock.to_wire(clock.now()))])
 
     def live_frames(self, viewer: Viewer) -> list[Frame]:
-        """Return what a newcomer needs besides the log: texts so far and latest values."""
-        before, self._live = self._live, {}
+        """Return what a newcomer needs besides the log: texts so far and latest values.
+
+        Each is encoded when it leaves, and those who come together share it: a crowd that comes into a room full of
+        long texts takes their memory once, a reader that stops none of it.
+        """
+        frames = []
         for piece in self.kept.pieces():
-            known = before.get(piece.key)
-            if known is None or known[0] is not piece:
-                known = piece, of_piece(self.guid, piece)
-            self._live[piece.key] = known
-        return [frame for piece, frame in self._live.values() if viewer.wants_piece(event_type(piece.type).topic)]
+            if viewer.wants_piece(event_type(piece.type).topic):
+                frame = self._live.get(piece.key)
+                if frame is None or frame.piece is not piece:
+                    frame = self._live[piece.key] = unencoded(self.guid, piece, ENVELOPE + len(piece.text))
+                frames.append(frame)
+        return frames

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from typing import Any
 from uuid import UUID
 
@@ -117,6 +118,26 @@ async def test_newcomers_share_what_they_are_shown(room: Room, writes: Writes) -
     said("growing", 9, "ning")
     third = shown()
     assert third[0] is first[0]
-    assert json.loads(third[1].data)["data"]["delta"] == "the beginning"
-    room.kept.drop(["message:r:done", "message:r:growing"])
-    assert shown() == []
+    texts = [[json.loads(frame.data)["data"]["delta"] for frame in frames] for frames in (first, third)]
+    assert texts == [["all of it", "the begin"], ["all of it", "the beginning"]]
+
+
+async def test_what_newcomers_are_shown_takes_no_memory_before_and_after(room: Room, writes: Writes) -> None:
+    """A reader that stops holds what the room holds anyway; the room holds nothing for those who have gone."""
+    long = "x" * 100_000
+    for number in range(100):
+        data = {"runId": "r", "messageId": f"m{number}", "offset": 0, "delta": long}
+        room.take_pieces([Piece("message", f"message:r:m{number}", Shape.TEXT, data, "2026-01-01T00:00:00.000Z")])
+    await asyncio.sleep(0)
+    writes.frames.clear()
+    newcomer = Viewer(owner=writes, connection_id="d", user_id="v", username="bob", role=Role.OWNER)
+    tracemalloc.start()
+    try:
+        shown = room.live_frames(newcomer)
+        assert sum(frame.size for frame in shown) > 10_000_000
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+        assert sum(len(frame.wire) for frame in shown) > 10_000_000
+        del shown
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+    finally:
+        tracemalloc.stop()

@@ -48,7 +48,7 @@ def _database_threads() -> Threads:
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run ``function`` in the database pool and return what it returns, or raise what it raises.
 
-    Context variables are carried over. Connections that became unusable or too old are closed before and after, so a
+    Context variables are carried over. Connections that became unusable or too old are closed afterwards, so a
     restarted database costs one failed call at most; pooled connections go back to their pool.
     """
     context = contextvars.copy_context()
@@ -94,7 +94,6 @@ def log_failure(logger: logging.Logger, error: BaseException, what: str, *args: 
 
 
 def _guarded(call: Callable[[], R]) -> R:
-    close_old_connections()
     try:
         return call()
     finally:

@@ -34,9 +34,7 @@ def scan(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
         raise MalformedJson("A message does not begin with a byte order mark.")
     _check_depth(raw, max_depth)
     try:
-        value = json.loads(
-            raw.decode(), object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_number
-        )
+        value = _DECODER.decode(raw.decode())
     except UnicodeDecodeError:
         raise MalformedJson("The message is not UTF-8.") from None
     except (ValueError, RecursionError):
@@ -46,6 +44,8 @@ def scan(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 
 
 def _check_depth(raw: bytes, max_depth: int) -> None:
+    if raw.count(b"[") + raw.count(b"{") <= max_depth:
+        return
     depth = 0
     for found in _TOKENS.finditer(raw):
         match raw[found.start()]:
@@ -81,6 +81,11 @@ def _number(digits: str) -> float:
     if not math.isfinite(value):
         raise MalformedJson("The number is too large.")
     return value
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_number
+)
 
 
 def _check_strings(value: Any, name: str = "") -> None:

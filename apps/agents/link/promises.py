@@ -28,7 +28,7 @@ from apps.agents.services.relay import Parcel
 
 logger = logging.getLogger(__name__)
 
-LOOK_S: Final = 0.06
+LOOK_S: Final = 0.1
 """From one look to the next: a person does not notice, and a busy room's promises share transactions. Where a whole
 run was waiting, the next look comes at once."""
 STRANGE: Final = 1_000

@@ -29,7 +29,9 @@ def shift() -> dt.timedelta:
 
 def to_wire(moment: dt.datetime) -> str:
     """Return ``moment`` as RFC 3339 in UTC with milliseconds and ``Z``: the form of every time on the wire."""
-    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not dt.UTC:
+        moment = moment.astimezone(dt.UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 @contextmanager

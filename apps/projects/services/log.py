@@ -7,6 +7,7 @@ counter), and writes all events of the transaction together at its end. Events c
 from __future__ import annotations
 
 import contextvars
+import functools
 import itertools
 import logging
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 from django.contrib.auth import get_user_model
-from django.db import connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
 
 from apps.core import clock
 from apps.core.actor import Actor
@@ -183,8 +184,9 @@ class ProjectLog:
         if not self._pending:
             return
         sql.insert([stored for _, stored in self._pending])
-        now = connection.ops.adapt_datetimefield_value(clock.now())
-        with connection.cursor() as cursor:
+        database = connections[DEFAULT_DB_ALIAS]
+        now = database.ops.adapt_datetimefield_value(clock.now())
+        with database.cursor() as cursor:
             cursor.execute(_MOVE, [self.project.last_seq, now, sql.key(self.project.pk)])
 
     def _announce(self) -> None:
@@ -245,14 +247,19 @@ def alone() -> Iterator[None]:
 
 
 def _locked(guid: UUID | str) -> Project:
-    lock = " FOR NO KEY UPDATE" if connection.features.has_select_for_no_key_update else ""
-    statement = f"SELECT {sql.columns(Project, connection.vendor)} FROM {_PROJECTS} WHERE guid = %s{lock}"  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [sql.key(_as_uuid(guid))])
+    database = connections[DEFAULT_DB_ALIAS]  # the proxy would look it up each time
+    with database.cursor() as cursor:
+        cursor.execute(_lock(database.vendor), [sql.key(_as_uuid(guid))])
         row = cursor.fetchone()
     if row is None:
         raise NotFound
     return sql.row_of(Project, row)
+
+
+@functools.cache
+def _lock(vendor: str) -> str:
+    lock = " FOR NO KEY UPDATE" if connection.features.has_select_for_no_key_update else ""
+    return f"SELECT {sql.columns(Project, vendor)} FROM {_PROJECTS} WHERE guid = %s{lock}"  # noqa: S608
 
 
 def _role_word(project_id: UUID, user_id: UUID) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 M = TypeVar("M", bound=models.Model)
@@ -23,6 +24,7 @@ PARAMETERS = 30_000
 Quick = dict[type, Callable[[Any], Any]]
 """How values of these types get ready for the database; others take Django's way."""
 
+_encode = msgspec.json.Encoder().encode
 _UNCHANGED: Quick = dict.fromkeys((str, int, bool, type(None)), lambda value: value)
 _PLAIN = (
     models.CharField, models.TextField, models.IntegerField, models.PositiveIntegerField, models.BigIntegerField,
@@ -37,9 +39,16 @@ def _quick(field: Any) -> Quick:
         return _UNCHANGED
     if type(target) is models.UUIDField:
         return {UUID: key, type(None): _UNCHANGED[type(None)]}
+    if type(target) is models.JSONField and target.encoder is None and connection.vendor == "sqlite":
+        # As text; psycopg wants to know that it is JSON.
+        return {dict: _json, list: _json, type(None): _UNCHANGED[type(None)]}
     if type(target) is models.DateTimeField and not (target.auto_now or target.auto_now_add):
         return {dt.datetime: connection.ops.adapt_datetimefield_value, type(None): _UNCHANGED[type(None)]}
     return {}
+
+
+def _json(value: Any) -> str:
+    return _encode(value).decode()
 
 
 def insert(rows: Sequence[models.Model]) -> None:
@@ -85,10 +94,11 @@ def columns(model: type[models.Model], vendor: str) -> str:
 
 def row_of(model: type[M], values: Sequence[Any]) -> M:
     """Return a row of ``columns`` as an instance, as ``Model.objects.raw`` makes it."""
-    names, converters = _reading(model, connection.vendor)
+    database = connections[DEFAULT_DB_ALIAS]
+    names, converters = _reading(model, database.vendor)
     made = list(values)
     for place, expression, convert in converters:
-        made[place] = convert(made[place], expression, connection)
+        made[place] = convert(made[place], expression, database)
     return model.from_db(DEFAULT_DB_ALIAS, names, made)
 
 
@@ -107,4 +117,9 @@ def _reading(model: type[models.Model], vendor: str) -> tuple[list[str], list[tu
 
 def key(value: UUID) -> Any:
     """Return a UUID as this database takes it."""
-    return value if connection.features.has_native_uuid_field else value.hex
+    return value if _has_uuids() else value.hex
+
+
+@functools.cache
+def _has_uuids() -> bool:
+    return bool(connection.features.has_native_uuid_field)

@@ -23,6 +23,7 @@ from channels.layers import get_channel_layer
 from apps.core import clock
 from apps.projects.records import AccessChange, Ephemeral, LoggedEvent
 from apps.realtime import metrics
+from apps.realtime.audience import Audience
 from apps.realtime.coalescing import Piece
 from apps.realtime.config import config
 from apps.realtime.groups import CONTROL, room_group
@@ -59,6 +60,7 @@ class ProjectEventBroadcaster:
         self._scheduled = False
         self._paused_until = 0.0
         self._near: Near | None = None
+        self._audience = Audience()
 
     # --- from any thread ----------------------------------------------------------------------------------------
 
@@ -90,6 +92,10 @@ class ProjectEventBroadcaster:
         """Ask the publishers of this room's streams for the text so far (``ports.Publisher``)."""
         self._call(lambda: self._put(CONTROL, {"type": "wanted", "guid": guid}))
 
+    def echoed(self, guid: str, number: int) -> None:
+        """Learn that the layer brought back a message of this process (``ports.Publisher``)."""
+        self._audience.echoed(guid, number)
+
     def answer(self, guid: str) -> None:
         """Answer ``wanted``: what this process publishes in that room, so far."""
         self._call(lambda: self._answer(guid))
@@ -98,6 +104,7 @@ class ProjectEventBroadcaster:
         """From now on work in ``loop`` (``ports.Publisher``)."""
         with self._lock:
             self._near = near
+            self._audience = Audience()
             if self._loop is loop and not loop.is_closed():
                 return
             self._loop = loop
@@ -218,6 +225,8 @@ class ProjectEventBroadcaster:
                 del self._mergers[guid]
 
     def _answer(self, guid: str) -> None:
+        if top := self._audience.came(guid):
+            self._put(room_group(guid), {"type": "top", "guid": guid, "seq": top})
         merger = self._mergers.get(guid)
         if merger is not None:
             self._flush(guid)
@@ -236,6 +245,10 @@ class ProjectEventBroadcaster:
         if self._near is not None:
             self._near.hear(message)
             message["heard"] = self._near.id
+            if self._audience.alone(message["guid"]):
+                if events := message.get("events"):
+                    self._audience.kept(message["guid"], events[-1][0])
+                return
         self._put(room_group(message["guid"]), message)
 
     # --- to the layer -------------------------------------------------------------------------------------------
@@ -267,6 +280,8 @@ class ProjectEventBroadcaster:
         """Send what waits, one message after the other: the next one goes when the layer has taken the one before."""
         while self._flying is None and self._out:
             group, part = self._take_part()
+            if self._near is not None and "heard" in part:
+                part["n"] = self._audience.said(part["guid"], listening=self._near.listens(part["guid"]))
             metrics.PUBLISHED.labels(part["type"]).inc()
             if clock.monotonic() < self._paused_until:
                 self._fall_back(part)
@@ -290,6 +305,8 @@ class ProjectEventBroadcaster:
             return  # of a loop that is gone
         self._flying = None
         error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
+        if error is None and part.get("n") and isinstance(count := answer.result(), int):
+            self._audience.counted(part["guid"], part["n"], count)
         if error is not None:  # every layer fails in its own way
             logger.warning("the channel layer does not take messages (%s)", type(error).__name__)
             self._paused_until = clock.monotonic() + PAUSE_S

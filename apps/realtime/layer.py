@@ -111,6 +111,13 @@ class Ear:
     def _hear_others(self, message: dict[str, Any]) -> None:
         if message.get("heard") != self.id:
             self.hear(message)
+        elif number := message.get("n"):
+            ports.publisher.echoed(message["guid"], number)
+
+    def listens(self, guid: str) -> bool:
+        """See ``ports.Near``."""
+        room = self._manager.rooms.get(guid)
+        return room is not None and room.subscribed
 
     def hear(self, message: dict[str, Any]) -> None:
         """Take one message. A bad one (another version's) is logged and forgotten."""
@@ -133,6 +140,8 @@ class Ear:
         if kind == "events":
             room.take_events(message["events"])
             metrics.DELIVERY_SECONDS.observe(max(0.0, time.time() - message["at"]))
+        elif kind == "top":
+            room.grown(message["seq"])
         elif kind == "pieces":
             pieces = message["pieces"]
             room.take_pieces(pieces_decoder.decode(pieces) if isinstance(pieces, bytes) else pieces)

@@ -23,6 +23,9 @@ class Near(Protocol):
     def hear(self, message: dict[str, Any]) -> None:
         """Take a message at once, without the layer. Raises nothing."""
 
+    def listens(self, guid: str) -> bool:
+        """Tell whether the layer brings the messages of this room here."""
+
 
 class Publisher(Protocol):
     """How news of this process reaches all processes. All methods return at once, in any thread."""
@@ -39,6 +42,9 @@ class Publisher(Protocol):
     def answer(self, guid: str) -> None:
         """Answer such a question with what this process publishes."""
 
+    def echoed(self, guid: str, number: int) -> None:
+        """Learn that the layer brought back a message of this process, by the number that it carries."""
+
 
 class _Nobody:
     def attach(self, loop: asyncio.AbstractEventLoop, near: Near) -> None:
@@ -51,6 +57,9 @@ class _Nobody:
         """Do nothing."""
 
     def answer(self, guid: str) -> None:
+        """Do nothing."""
+
+    def echoed(self, guid: str, number: int) -> None:
         """Do nothing."""
 
 

@@ -68,6 +68,7 @@ class Room:
         self.idle_since = clock.monotonic()
         self.visitors = 0
         self._early: list[tuple[int, Item]] | None = []
+        self._early_top = 0
         self._ring: deque[tuple[int, Frame]] = deque()
         self._ring_bytes = 0
         self._held: list[Piece] = []
@@ -88,6 +89,7 @@ class Room:
         self.cursor.reset(position.last_seq)
         early, self._early = self._early or [], None
         self.opened.set()
+        self.cursor.notice(self._early_top)
         self._take(early)
 
     def close(self) -> None:
@@ -243,6 +245,15 @@ class Room:
             self.restart(position, "epoch_changed")
             return
         self.cursor.notice(position.last_seq)
+        if self.cursor.behind:
+            self._start_repair()
+
+    def grown(self, seq: int) -> None:
+        """Learn from another process that the log goes up to ``seq``."""
+        if self._early is not None:
+            self._early_top = max(self._early_top, seq)
+            return
+        self.cursor.notice(seq)
         if self.cursor.behind:
             self._start_repair()
 

@@ -109,9 +109,6 @@ class _RefusalRate(WindowThrottle):
 
     rate = "10/min"
 
-    def get_cache_key(self, request: Any, view: Any) -> str | None:
-        raise NotImplementedError
-
 
 def refused(actor: Actor, what: str, *, project: str = "", why: str = "") -> None:
     """Append that ``actor`` was not allowed ``what``; at most ten a minute for one of them."""

@@ -244,12 +244,10 @@ class Room:
         if position.epoch != self.epoch or position.last_seq < self.cursor.seq - HELD:
             self.restart(position, "epoch_changed")
             return
-        self.cursor.notice(position.last_seq)
-        if self.cursor.behind:
-            self._start_repair()
+        self.grown(position.last_seq)
 
     def grown(self, seq: int) -> None:
-        """Learn from another process that the log goes up to ``seq``."""
+        """Learn that the log goes up to ``seq``."""
         if self._early is not None:
             self._early_top = max(self._early_top, seq)
             return

@@ -88,7 +88,11 @@ async def test_a_newcomer_gets_only_what_follows_its_place(room: Room, writes: W
     assert writes.all == [[1], [2]]
 
 
-async def test_what_waited_behind_a_hole_follows_it_at_once_and_first(room: Room, writes: Writes) -> None:
+async def test_what_waited_behind_a_hole_follows_it_at_once_and_first(
+    room: Room, writes: Writes, settings: Any
+) -> None:
+    settings.AUTOCODE_HOLE_WAIT_MS = 600_000  # nothing is read from the log
+
     def streamed(offset: int, text: str) -> None:
         data = {"runId": "r", "messageId": "m", "offset": offset, "delta": text}
         room.take_pieces([Piece("message", "message:r:m", Shape.TEXT, data, "2026-01-01T00:00:00.000Z")])
@@ -99,8 +103,9 @@ async def test_what_waited_behind_a_hole_follows_it_at_once_and_first(room: Room
     streamed(4, "two")
     while len(writes.frames) < 4:
         writes.news.clear()
-        await asyncio.wait_for(writes.news.wait(), 0.04)  # less than the wait for a hole
+        await asyncio.wait_for(writes.news.wait(), 10)
     assert [json.loads(frame.data)["data"].get("delta") for frame in writes.frames] == [None, None, "one ", "two"]
+    room.close()
 
 
 async def test_newcomers_share_what_they_are_shown(room: Room, writes: Writes) -> None:

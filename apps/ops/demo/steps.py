@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import re
 from collections.abc import Iterator
@@ -24,12 +25,12 @@ LOOK_S = 0.02
 """Between two looks at that file."""
 
 
-class Step:
+class Step(abc.ABC):
     """One step of a task. Raises ``ToolFailed`` or ``CannotDo`` when the task cannot go on."""
 
+    @abc.abstractmethod
     async def perform(self, run: Run) -> None:
         """Do it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

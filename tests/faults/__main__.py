@@ -1,12 +1,12 @@
 """``python -m tests.faults``: the long set. Each row of the fault tests again and again, then a random mix of faults.
 
-    python -m tests.faults --repeat 20 --minutes 30    what is promised: about two hours, two rounds at a time
+    python -m tests.faults --repeat 20 --minutes 30    what is promised: about an hour, two rounds at a time
     python -m tests.faults --repeat 1 --minutes 0.5    does it run?
     python -m tests.faults --only redis                rows whose names hold a word, as pytest's -k has it
     python -m tests.faults --postgres                  on PostgreSQL instead of SQLite
     python -m tests.faults --seed 7                    the same seeds again
 
-It stays on loopback, ends by itself, and writes ``results/<date>.md`` and ``.json``. The exit code is 1 when a promise
+It stays on loopback, ends by itself, and writes ``results/<date>.md`` and ``.jsonl``. The exit code is 1 when a promise
 was broken; the report names the seed.
 """
 

@@ -12,7 +12,7 @@ from apps.agents.errors import Ignored
 from apps.agents.link import dispatch, frames
 from apps.agents.link import messages as m
 from apps.agents.link.texts import OpenTexts
-from apps.agents.models import DeadLetter, Run
+from apps.agents.models import Run
 from apps.agents.services.dead_letters import bury_inbound
 from apps.agents.services.inbox import APPLIED, IGNORED, REFUSED, Outcome, keep, outcomes
 from apps.agents.services.lease import LeaseLost, guard
@@ -20,6 +20,7 @@ from apps.core.actor import AGENTS_SERVER
 from apps.core.correlation import correlated
 from apps.core.errors import AutoCodeError, InvalidField, NotFound
 from apps.projects.models import Project
+from apps.projects.services import sql
 from apps.projects.services.log import ProjectLog, open_log
 
 APPLIED_PLAINLY = Outcome(APPLIED)
@@ -73,7 +74,7 @@ class _Batch:
         self._server, self._items, self._texts, self._careful = server, items, texts, careful
         self._known: dict[str, Outcome] = {}
         self._fresh: list[tuple[str, str, Outcome]] = []
-        self._letters: list[DeadLetter] = []
+        self._letters: list[sql.Values] = []
         self.answers: list[tuple[str | None, Outcome]] = []
 
     def write(self, guid: str, lease_epoch: int) -> None:
@@ -148,7 +149,7 @@ def carry_out(log: ProjectLog, item: Item, texts: OpenTexts) -> Outcome:
     return Outcome(APPLIED)
 
 
-def _letter(item: Item, outcome: Outcome, project: Project | None) -> DeadLetter:
+def _letter(item: Item, outcome: Outcome, project: Project | None) -> sql.Values:
     envelope = item.envelope
     body = frames.encode([{"type": envelope.type, "id": envelope.id, "data": envelope.data}])
     return bury_inbound(
@@ -174,7 +175,7 @@ def bury(message_id: str, kind: str, error: AutoCodeError, body: str, *, lease_e
         letter = bury_inbound(
             project=None, message_id=message_id, type=kind, code=error.code, reason=error.message, body=body
         )
-        letter.save()
+        keep("", [], [letter])
 
 
 def _refuse_all(items: list[Item], server: str, lease_epoch: int) -> list[tuple[str | None, Outcome]]:

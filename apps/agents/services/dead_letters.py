@@ -12,6 +12,7 @@ from apps.agents.services.outbox import wake
 from apps.core import clock
 from apps.core.errors import Conflict
 from apps.projects.models import Project
+from apps.projects.services import sql
 
 BODY = 16 * 1024
 """Characters kept of a message."""
@@ -25,18 +26,18 @@ def bury_inbound(
     code: str,
     reason: str,
     body: str,
-) -> DeadLetter:
-    """Return a letter (not saved) for a message of the agents-server that was refused."""
+) -> sql.Values:
+    """Return a letter, to be inserted, for a message of the agents-server that was refused."""
     clean = body[:BODY].replace("\x00", "\ufffd")  # PostgreSQL stores no NUL
-    return DeadLetter(
-        direction="in",
-        project=project,
-        message_id=message_id[:64].replace("\x00", ""),
-        type=type[:40].replace("\x00", ""),
-        code=code,
-        reason=reason[:500].replace("\x00", ""),
-        body=clean,
-    )
+    return {
+        "direction": "in",
+        "project_id": project.pk if project is not None else None,
+        "message_id": message_id[:64].replace("\x00", ""),
+        "type": type[:40].replace("\x00", ""),
+        "code": code,
+        "reason": reason[:500].replace("\x00", ""),
+        "body": clean,
+    }
 
 
 def retry(letter: DeadLetter) -> None:

@@ -30,23 +30,22 @@ def outcomes(server: str, ids: Collection[str]) -> dict[str, Outcome]:
     return {message_id: Outcome(outcome, **(note or {})) for message_id, outcome, note in rows}
 
 
-def keep(server: str, handled: list[tuple[str, str, Outcome]], letters: list[DeadLetter]) -> None:
+def keep(server: str, handled: list[tuple[str, str, Outcome]], letters: list[sql.Values]) -> None:
     """Write receipts for (id, type, outcome) and the dead letters. In the transaction of what was handled."""
     now = clock.now()
-    sql.insert(
-        [
-            InboxReceipt(
-                server=server,
-                message_id=message_id,
-                type=kind[:40],
-                outcome=outcome.outcome,
-                note=_note(outcome),
-                at=now,
-            )
-            for message_id, kind, outcome in handled
-        ]
-    )
-    sql.insert(letters)
+    receipts = [
+        {
+            "server": server,
+            "message_id": message_id,
+            "type": kind[:40],
+            "outcome": outcome.outcome,
+            "note": _note(outcome),
+            "at": now,
+        }
+        for message_id, kind, outcome in handled
+    ]
+    sql.insert(InboxReceipt, receipts)
+    sql.insert(DeadLetter, letters)
 
 
 def _note(outcome: Outcome) -> dict[str, Any] | None:

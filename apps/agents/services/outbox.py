@@ -24,29 +24,27 @@ _TYPES = {kind: name for name, kind in commands.OUTBOUND.items()}
 _wakers: list[Callable[[], None]] = []
 
 
-def enqueue(log: ProjectLog, payload: commands.Outbound, *, ref: str = "") -> OutboxMessage:
+def enqueue(log: ProjectLog, payload: commands.Outbound, *, ref: str = "") -> None:
     """Promise ``payload`` to the agents-server, with the open log; ``ref`` is the wire id of what it carries."""
-    return _insert(log, _TYPES[type(payload)], msgspec.to_builtins(payload), ref)
+    _insert(log, _TYPES[type(payload)], msgspec.to_builtins(payload), ref)
 
 
-def enqueue_project_update(log: ProjectLog) -> OutboxMessage | None:
-    """Promise that the agents-server learns how the project is now.
+def enqueue_project_update(log: ProjectLog) -> None:
+    """Promise that the agents-server learns how the project is now, unless that is promised already.
 
-    None when that is promised already: an update that was not sent yet is filled when it goes out.
+    An update that was not sent yet is filled when it goes out.
     """
     waiting = OutboxMessage.objects.filter(
         project=log.project, type="project_update", state=OutboxState.PENDING.value, attempts=0, settled_at__isnull=True
     )
-    return None if waiting.exists() else _insert(log, "project_update", None, "")
+    if not waiting.exists():
+        _insert(log, "project_update", None, "")
 
 
-def _insert(log: ProjectLog, name: str, data: dict[str, Any] | None, ref: str) -> OutboxMessage:
+def _insert(log: ProjectLog, name: str, data: dict[str, Any] | None, ref: str) -> None:
     transaction.on_commit(wake, robust=True)
-    row = OutboxMessage(
-        project=log.project, type=name, data=data, ref=ref, correlation_id=current_correlation_id()[:64]
-    )
-    sql.insert([row])
-    return row
+    promise = {"project_id": log.project.pk, "type": name, "data": data, "ref": ref}
+    sql.insert(OutboxMessage, [promise | {"correlation_id": current_correlation_id()[:64]}])
 
 
 def drop(project_id: UUID, *, type: str, ref: str) -> None:  # noqa: A002 - the word of the wire

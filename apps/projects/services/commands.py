@@ -50,7 +50,8 @@ def once(
         with transaction.atomic():
             with alone():
                 reply = function()
-            sql.insert([CommandReceipt(user_id=actor.id, command_id=command_id, fingerprint=fingerprint, reply=reply)])
+            receipt = {"user_id": UUID(actor.id), "command_id": command_id, "fingerprint": fingerprint, "reply": reply}
+            sql.insert(CommandReceipt, [receipt])
             return reply
 
     try:

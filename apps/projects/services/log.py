@@ -10,6 +10,7 @@ import contextvars
 import functools
 import itertools
 import logging
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,10 +52,10 @@ class ProjectLog:
     def __init__(self, project: Project, actor: Actor) -> None:
         self.project = project
         self.actor = actor
-        self._pending: list[tuple[LoggedEvent, ProjectEvent]] = []
+        self._pending: list[tuple[LoggedEvent, sql.Values]] = []
         self._roles: dict[str, Role | None] = {}
         self._news: list[Ephemeral] = []
-        self._rows: list[models.Model] = []
+        self._rows: list[tuple[type[models.Model], sql.Values]] = []
         self.memory: dict[tuple[str, str], Any] = {}
         """Rows that services of this transaction read and may read again, by kind and id. Empty after an undo."""
 
@@ -84,31 +85,34 @@ class ProjectLog:
             at=clock.to_wire(at),
             data=_encoder.encode(payload),
         )
-        stored = ProjectEvent(
-            id=event_id,
-            project=self.project,
-            seq=event.seq,
-            type=event.type,
-            data=event.data.decode(),
-            at=at,
-            actor_kind=self.actor.kind.value,
-            actor_id=self.actor.id,
-            actor_name=self.actor.name[:120],
-            correlation_id=current_correlation_id()[:64],
-        )
+        stored = {
+            "id": event_id,
+            "project_id": self.project.pk,
+            "seq": event.seq,
+            "type": event.type,
+            "data": event.data.decode(),
+            "at": at,
+            "actor_kind": self.actor.kind.value,
+            "actor_id": self.actor.id,
+            "actor_name": self.actor.name[:120],
+            "correlation_id": current_correlation_id()[:64],
+        }
         self._pending.append((event, stored))
         event_recorded.send(sender=ProjectLog, log=self, event=event, payload=payload)
         return event
 
-    def insert(self, row: models.Model) -> None:
-        """Insert a new row, together with others of its kind: not later than ``settle`` or the transaction's end."""
-        self._rows.append(row)
+    def insert(self, model: type[models.Model], **values: Any) -> None:
+        """Insert a row, together with others of its kind: not later than ``settle`` or the transaction's end.
+
+        ``values`` are as ``sql.insert`` takes them.
+        """
+        self._rows.append((model, values))
 
     def settle(self) -> None:
         """Write the rows of ``insert`` now. For who is about to look for them."""
         rows, self._rows = self._rows, []
-        for _, alike in itertools.groupby(rows, type):
-            sql.insert(list(alike))
+        for model, alike in itertools.groupby(rows, operator.itemgetter(0)):
+            sql.insert(model, [values for _, values in alike])
 
     def emit(self, news: Ephemeral) -> None:
         """Send news that is not stored, after the commit and after all events of this transaction."""
@@ -183,7 +187,7 @@ class ProjectLog:
         self.settle()
         if not self._pending:
             return
-        sql.insert([stored for _, stored in self._pending])
+        sql.insert(ProjectEvent, [stored for _, stored in self._pending])
         database = connections[DEFAULT_DB_ALIAS]
         now = database.ops.adapt_datetimefield_value(clock.now())
         with database.cursor() as cursor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 from uuid import UUID
 
@@ -222,14 +223,15 @@ class MessageService(Service):
         said: Any = payload
         question = getattr(said, "question", False)
         attachments = getattr(said, "attachments", [])
-        row = Message(
-            project=log.project,
+        log.insert(
+            Message,
+            project_id=log.project.pk,
             key=said.message_id,
             seq=event.seq,
             source=source.value,
             kind=kind.value,
             author=msgspec.to_builtins(said.author),
-            user_id=self.actor.id if kind is MessageKind.USER else None,
+            user_id=UUID(self.actor.id) if kind is MessageKind.USER else None,
             content=said.content or "",
             html=getattr(said, "html", "") or "",
             format=getattr(said, "format", None) or _FORMATS.get(source, TextFormat.TEXT),
@@ -241,9 +243,8 @@ class MessageService(Service):
             redacted=getattr(said, "redacted", False),
             duration_ms=getattr(said, "duration_ms", None),
             extra=(extra or {}) | ({"attachments": msgspec.to_builtins(attachments)} if attachments else {}),
-            created_at=event.at,
+            created_at=dt.datetime.fromisoformat(event.at),
         )
-        log.insert(row)
         return event
 
     def _fresh(self, log: ProjectLog, message_id: str | None) -> str:

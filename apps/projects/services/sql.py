@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,8 +21,12 @@ PARAMETERS = 30_000
 """Of one statement: SQLite takes 32,766 since 3.32 (its limits page, SQLITE_MAX_VARIABLE_NUMBER), PostgreSQL 65,535."""
 
 
+Values = Mapping[str, Any]
+"""A new row: values by the names of a model's attributes. An instance would cost more than the statement."""
 Quick = dict[type, Callable[[Any], Any]]
 """How values of these types get ready for the database; others take Django's way."""
+_Field = tuple[Any, str, Callable[[], Any], Quick]
+"""A field, its attribute, what it is when nobody says, and its short ways."""
 
 _encode = msgspec.json.Encoder().encode
 _UNCHANGED: Quick = dict.fromkeys((str, int, bool, type(None)), lambda value: value)
@@ -33,7 +37,7 @@ _PLAIN = (
 
 
 def _quick(field: Any) -> Quick:
-    """Return the short ways of a field. Empty for one that makes its value itself, or has a type of its own."""
+    """Return the short ways of a field. Empty for one that has a type of its own."""
     target = field.target_field if isinstance(field, models.ForeignKey) else field
     if type(target) in _PLAIN:
         return _UNCHANGED
@@ -42,7 +46,7 @@ def _quick(field: Any) -> Quick:
     if type(target) is models.JSONField and target.encoder is None and connection.vendor == "sqlite":
         # As text; psycopg wants to know that it is JSON.
         return {dict: _json, list: _json, type(None): _UNCHANGED[type(None)]}
-    if type(target) is models.DateTimeField and not (target.auto_now or target.auto_now_add):
+    if type(target) is models.DateTimeField:
         return {dt.datetime: connection.ops.adapt_datetimefield_value, type(None): _UNCHANGED[type(None)]}
     return {}
 
@@ -51,39 +55,42 @@ def _json(value: Any) -> str:
     return _encode(value).decode()
 
 
-def insert(rows: Sequence[models.Model]) -> None:
-    """Insert new rows of one model, with as few statements as the database's limit of parameters allows.
+def insert(model: type[models.Model], rows: Sequence[Values]) -> None:
+    """Insert new rows of ``model``, with as few statements as the database's limit of parameters allows.
 
-    Rows of a model whose database counts them do not learn their number.
+    A row holds values by the names of attributes (``project_id``); what it leaves out has the field's default. Raises
+    ``TypeError`` for a model with a field that only saving fills (``auto_now``).
     """
     if not rows:
         return
     database = connections[DEFAULT_DB_ALIAS]  # the proxy would look it up for every value
-    head, one, fields = _insertion(type(rows[0]), database.vendor)
+    head, one, fields = _insertion(model, database.vendor)
     most = PARAMETERS // len(fields)
     with database.cursor() as cursor:
         for start in range(0, len(rows), most):
             part = rows[start : start + most]
             values = [
                 quick[type(value)](value)
-                if quick and type(value := getattr(row, name)) in quick
-                else field.get_db_prep_save(field.pre_save(row, add=True), database)
+                if type(value := row[name] if name in row else default()) in quick
+                else field.get_db_prep_save(value, database)
                 for row in part
-                for field, name, quick in fields
+                for field, name, default, quick in fields
             ]
             cursor.execute(head + ", ".join([one] * len(part)), values)
-    for row in rows:
-        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS  # noqa: SLF001 - as Model.save does
 
 
 @functools.cache
-def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[tuple[Any, str, Quick]]]:
-    """Return the statement's head, a row's placeholders, and the fields, with their attributes and short ways."""
+def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[_Field]]:
+    """Return the statement's head, a row's placeholders, and the fields."""
     meta, quoted = model._meta, connection.ops.quote_name  # noqa: SLF001 - Django's documented name
-    fields = [(field, field.attname, _quick(field)) for field in meta.concrete_fields if field is not meta.auto_field]
-    columns = ", ".join(quoted(str(field.column)) for field, _, _ in fields)
+    fields = [field for field in meta.concrete_fields if field is not meta.auto_field]
+    for field in fields:
+        if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+            raise TypeError(f"{meta.label}.{field.name} is filled by saving alone")
+    columns = ", ".join(quoted(str(field.column)) for field in fields)
     head = f"INSERT INTO {quoted(meta.db_table)} ({columns}) VALUES "  # noqa: S608 - names of our own tables
-    return head, f"({', '.join(['%s'] * len(fields))})", fields
+    places = f"({', '.join(['%s'] * len(fields))})"
+    return head, places, [(field, field.attname, field.get_default, _quick(field)) for field in fields]
 
 
 @functools.cache

@@ -8,6 +8,9 @@ from typing import Any
 from apps.realtime.coalescing import Piece, Shape, merge
 from apps.realtime.protocol import encode, piece_frame
 
+_HEADS = {0x7E: 4, 0x7F: 10}
+"""Bytes before the text, by the second one: longer lengths stand in bytes of their own."""
+
 
 class Frame:
     """One envelope. ``data`` is its JSON in UTF-8; ``text`` the same as ASGI servers want it, made at first use.
@@ -23,7 +26,7 @@ class Frame:
     """The envelope as one unmasked text frame of RFC 6455 (section 5.2), made at first use, once for all viewers."""
 
     def __init__(self, data: bytes, *, guid: str = "", seq: int = 0, piece: Piece | None = None) -> None:
-        self._data: bytes | None = data
+        self._data: bytes | None = data  # None: not encoded yet; empty: see ``wire``
         self._text: str | None = None
         self.guid = guid
         self.seq = seq
@@ -36,7 +39,7 @@ class Frame:
         if self._data is None:
             assert self.piece is not None  # noqa: S101 - only frames of pieces come without data
             self._data = piece_frame(self.guid, self.piece)
-        return self._data
+        return self._data or self.wire[_HEADS.get(self.wire[1], 2) :]
 
     @property
     def text(self) -> str:
@@ -46,7 +49,10 @@ class Frame:
         return self._text
 
     def __getattr__(self, name: str) -> Any:
-        """Make ``wire``: what is asked for once a viewer is a slot, not a property."""
+        """Make ``wire``: what is asked for once a viewer is a slot, not a property.
+
+        The envelope is kept once: what waits for a slow reader takes the memory that it is counted with.
+        """
         if name != "wire":
             raise AttributeError(name)
         data = self.data
@@ -58,6 +64,7 @@ class Frame:
         else:
             head = b"\x81\x7f" + length.to_bytes(8, "big")
         self.wire = head + data
+        self._data = b""
         return self.wire
 
     def merged(self, later: Frame) -> Frame | None:

@@ -20,7 +20,7 @@ from apps.projects.aio import in_thread, log_failure
 from apps.projects.selectors.access import Access
 from apps.projects.selectors.events import positions
 from apps.projects.signals import room_opened
-from apps.realtime import draining, metrics, ports
+from apps.realtime import draining, memory, metrics, ports
 from apps.realtime.config import Config, config
 from apps.realtime.layer import Ear
 from apps.realtime.reads import Reads
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.25  # how exactly the deadlines of connections are kept
+THRIFT_S: Final = 2.0  # how often is seen whether memory should be given back
 
 
 class WebSocketManager:
@@ -64,6 +65,7 @@ class WebSocketManager:
         self.ear = Ear(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: dict[str, asyncio.Future[Room]] = {}
+        self.thrift = memory.Thrift()
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -72,6 +74,7 @@ class WebSocketManager:
         ports.publisher.attach(asyncio.get_running_loop(), self.ear)
         self.spawn(self.ear.listen())
         self.spawn(self._every(TICK_S, self._tick))
+        self.spawn(self._every(THRIFT_S, self._give_back_memory))
         self.spawn(self._every(self.config.position_check_s, self._check_positions))
         self.spawn(self._every(self.config.link_check_s, self._check_link))
         self.spawn(self._every(self.config.access_check_s, self.rights.check_logins))
@@ -131,6 +134,11 @@ class WebSocketManager:
                 del self.by_user[connection.identity.user_id]
         self.system_viewers.discard(connection)
         metrics.CONNECTIONS.labels("websocket").dec()
+        self.thrift.ended()
+
+    async def _give_back_memory(self) -> None:
+        if self.thrift.due(len(self.connections)):
+            await asyncio.to_thread(memory.give_back)
 
     def _tick(self) -> None:
         now = clock.monotonic()

@@ -376,7 +376,9 @@ class WebSocketService:
         if self.closing:
             return
         last = None
-        if code is not CloseCode.TOO_SLOW:
+        if code is CloseCode.TOO_SLOW:
+            self.manager.thrift.cut()
+        else:
             last = Frame(error_frame(error or because(code), reply_to=reply_to))
         self._close(code, last)
 

@@ -135,6 +135,17 @@ class Pool:
             self._lent -= 1
             self._changed.notify()
 
+    def doubt(self, error: psycopg.OperationalError) -> None:
+        """Trust no idle connection: one that was lent got no answer. Whoever asks next finds out by a new one."""
+        with self._changed:
+            self._away, self._away_until = error, time.monotonic()
+            idle = [connection for connection, _ in self._idle]
+            self._idle.clear()
+            self._changed.notify_all()
+        for connection in idle:
+            self._born.pop(connection, None)
+            connection.close()
+
     def close(self) -> None:
         """Close what is idle now, and the others when they come back."""
         with self._changed:

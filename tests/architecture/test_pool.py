@@ -6,12 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from django.db import DatabaseError
+from django.db.utils import ConnectionHandler
 
+from autocode.postgresql.connection import Connection
 from autocode.postgresql.pool import TRY_AGAIN_S, Pool
+from autocode.settings.parts.database import database
 from tests.support.services import free_port
 
 pytestmark = pytest.mark.postgres
@@ -167,3 +172,63 @@ def test_after_its_end_nothing_is_lent_and_nothing_is_kept(pool_of):
     assert idle.closed
     with pytest.raises(psycopg.OperationalError, match="closed"):
         pool.getconn()
+
+
+def test_when_one_gets_no_answer_the_idle_ones_are_not_trusted_either(pool_of, server):
+    pool = pool_of()
+    lent, idle = pool.getconn(), pool.getconn()
+    pool.putconn(idle)
+    pool.doubt(psycopg.OperationalError("no answer"))
+    assert idle.closed
+
+    server.refuses = True
+    began = time.monotonic()
+    lent.close()
+    pool.putconn(lent)
+    with pytest.raises(psycopg.OperationalError, match="too many clients"):
+        pool.getconn()
+    with pytest.raises(psycopg.OperationalError):
+        pool.getconn()
+    assert (time.monotonic() - began, server.tries) < (1.0, 4)
+
+    server.refuses = False
+    time.sleep(TRY_AGAIN_S)
+    assert pool.getconn().execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_server_that_does_not_answer_is_given_up(postgres_url: str) -> None:
+    said: list[psycopg.OperationalError] = []
+    with Connection.connect(postgres_url, autocommit=True) as connection:
+        connection.patience, connection.on_silence = 0.3, said.append
+        with pytest.raises(psycopg.OperationalError, match=r"not answered for 0\.3 s"):
+            connection.execute("SELECT pg_sleep(30)")
+        assert connection.closed
+        assert len(said) == 1
+
+
+@pytest.fixture
+def database_of_a_site(postgres_url: str, django_db_blocker: Any) -> Iterator[Any]:
+    made: Any = ConnectionHandler({"default": database(postgres_url, default=Path("unused"), threads=1)})["default"]
+    with django_db_blocker.unblock():
+        yield made
+        made.close()
+        made.close_pool()
+
+
+def limits(connection: Any) -> tuple[str, float | None]:
+    """Return the server's limit for one statement, and how long the client waits for it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        return cursor.fetchone()[0], connection.connection.patience
+
+
+def test_migrations_take_their_time_and_nothing_else_does(database_of_a_site: Any) -> None:
+    before: tuple[str, float | None] = ("5s", 6)
+    assert limits(database_of_a_site) == before
+    with database_of_a_site.schema_editor():
+        assert limits(database_of_a_site) == ("0", None)
+    assert limits(database_of_a_site) == before
+    for broken in ("CREATE TABLE", "SELECT 1/0"):
+        with pytest.raises(DatabaseError), database_of_a_site.schema_editor() as editor:
+            editor.execute(broken)
+        assert limits(database_of_a_site) == before

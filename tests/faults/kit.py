@@ -193,7 +193,7 @@ class Player:
             asked = time.monotonic()
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    reply = await tab.command("create_task", {"title": key}, room, command_id=key)
+                    reply = await tab.command("create_task", {"title": key}, room, command_id=key, patience=ANSWER_S)
             except GONE:
                 self.history.sent.append(Sent(key, str(room.guid), Outcome.UNKNOWN))
                 await self._lost(tab)

@@ -48,6 +48,7 @@ PROMISED_S: Final = {
     "what_was_sent_and_not_marked_is_sent_again_and_has_one_effect": 10.0,
     "it_is_away_and_comes_back": 3.0,
     "it_hangs_up_and_refuses": 3.0,
+    "it_is_there_and_does_not_answer": 3.0,
     "connections_are_used_up": 3.0,
     "a_locked_project_makes_nobody_wait_but_its_own_people": 3.0,
     "descriptors_are_used_up": 10.0,

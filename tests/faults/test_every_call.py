@@ -88,7 +88,7 @@ class Hand:
         while True:
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    reply = await tab.command(kind, data, self._room, **({"command_id": key} if key else {}))
+                    reply = await tab.command(kind, data, self._room, command_id=key or None)
             except Closed as closed:
                 if closed.code in {1006, 1011}:
                     self._complaints.append(f"{self.history.name}: {kind} ended the connection with {closed.code}")

@@ -24,6 +24,7 @@ from apps.projects.services.commands import once
 from apps.projects.services.log import open_log
 from apps.projects.services.tasks import TaskService
 from apps.realtime.close_codes import CloseCode
+from tests.faults import kit
 from tests.faults.conftest import WRITERS, Stage, survive
 from tests.faults.kit import Player, stored
 from tests.faults.stores import DURABLE, ask, on_postgres, session
@@ -33,6 +34,10 @@ from tests.support.factories import a_person, a_project
 from tests.support.services import Postgres, Redis
 
 pytestmark = [pytest.mark.processes, pytest.mark.own_stores, pytest.mark.timeout(240)]
+
+
+PATIENCE_S = 6
+"""Seconds for an answer; see ``autocode.settings.parts.database``."""
 
 
 @pytest.fixture
@@ -129,6 +134,32 @@ async def test_it_hangs_up_and_refuses(play: Callable[..., Any]) -> None:
         await is_read_only(stage, postgres)
         stop.set()
         await writing
+
+    async with play() as (stage, postgres):
+        await survive(stage, fault)
+        assert_refused_for_the_moment(stage)
+
+
+async def test_it_is_there_and_does_not_answer(play: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its processes are stopped; packets are confirmed and connections accepted by the kernel."""
+    monkeypatch.setattr(kit, "ANSWER_S", 10.0)  # as patient as our client: it hears of it and stays
+
+    async def fault(stage: Stage) -> None:
+        await stage.all_there()
+        postgres.freeze()
+        try:
+            began = time.monotonic()
+            room = stage.rooms[0]
+            writes = [
+                asyncio.create_task(player.write(room, f"late-{player.history.name}"))
+                for player in stage.players[WRITERS:]
+            ]
+            await stage.refused(3)
+            assert time.monotonic() - began < PATIENCE_S + 5
+            assert (await asyncio.to_thread(ask, stage, f"/api/v1/projects/{room.guid}/"))[0] == 503
+        finally:
+            postgres.thaw()
+        await asyncio.gather(*writes)
 
     async with play() as (stage, postgres):
         await survive(stage, fault)

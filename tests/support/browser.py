@@ -247,12 +247,18 @@ class Browser:
         await self.line.send(json.dumps(envelopes[0] if len(envelopes) == 1 else list(envelopes)))
 
     async def command(
-        self, type_: str, data: dict[str, Any] | None = None, project: Any = None, *, command_id: str | None = None
+        self,
+        type_: str,
+        data: dict[str, Any] | None = None,
+        project: Any = None,
+        *,
+        command_id: str | None = None,
+        patience: float = PATIENCE,
     ) -> dict[str, Any]:
         """Send a command and return the envelope that answers it."""
         command_id = command_id or f"c{next(_ids)}"
         await self.send(envelope(type_, data, project, command_id))
-        return await self.until(lambda one: one.get("replyTo") == command_id)
+        return await self.until(lambda one: one.get("replyTo") == command_id, patience=patience)
 
     async def refused(self, type_: str, data: dict[str, Any] | None = None, project: Any = None) -> dict[str, Any]:
         """Send a command that is answered with an error; return the error's data."""

@@ -173,6 +173,23 @@ class Postgres(Service):
         """End it as "immediate" does: no goodbye, no checkpoint; the next start recovers from the log."""
         self._end(signal.SIGQUIT)
 
+    def freeze(self) -> None:
+        """Stop all its processes where they are; ``thaw`` lets them go on."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """End ``freeze``."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, how: signal.Signals) -> None:
+        """Send a signal to the server and its sessions, the server first: it begins no more of them."""
+        assert self.process is not None
+        os.kill(self.process.pid, how)
+        sessions = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for pid in sessions:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), how)
+
     @staticmethod
     def _programs() -> Path:
         """Return the directory of the newest installed version; Debian does not put it on PATH."""

@@ -35,11 +35,12 @@ def postgresql(parsed: dict[str, Any], *, threads: int) -> dict[str, Any]:
     pooler in transaction mode needs ``ignore_startup_parameters = options``.
     """
     limits = {
-        "statement_timeout": 15_000,  # ms; upkeep that needs longer sets its own
+        "statement_timeout": 5_000,  # ms; migrations have none
         # ms. Who waits for a project's row waits for two locks, its place in the queue and the row: 2 s at most.
         "lock_timeout": 1_000,
         "idle_in_transaction_session_timeout": 15_000,  # ms
     }
+    patience = 6  # seconds; a server that answers at all has said by then that a statement took too long
     return parsed | {
         "ENGINE": "autocode.postgresql",
         "CONN_MAX_AGE": 0,  # a pool and persistent connections exclude each other
@@ -47,6 +48,7 @@ def postgresql(parsed: dict[str, Any], *, threads: int) -> dict[str, Any]:
         | {
             # Above the threads of the sockets, room for pages and API calls, which bring their own threads.
             "pool": {"size": threads + 8, "timeout": 2},  # seconds
+            "patience": patience,
             "connect_timeout": 2,  # seconds, the least that libpq knows
             "keepalives_idle": 30,  # seconds; a peer that is gone without a word is given up after 45
             "keepalives_interval": 5,  # seconds

@@ -42,13 +42,18 @@ def _quick(field: Any) -> Quick:
     if type(target) in _PLAIN:
         return _UNCHANGED
     if type(target) is models.UUIDField:
-        return {UUID: key, type(None): _UNCHANGED[type(None)]}
+        native = connection.features.has_native_uuid_field
+        return {UUID: _UNCHANGED[str] if native else _hex, type(None): _UNCHANGED[type(None)]}
     if type(target) is models.JSONField and target.encoder is None and connection.vendor == "sqlite":
         # As text; psycopg wants to know that it is JSON.
         return {dict: _json, list: _json, type(None): _UNCHANGED[type(None)]}
     if type(target) is models.DateTimeField:
         return {dt.datetime: connection.ops.adapt_datetimefield_value, type(None): _UNCHANGED[type(None)]}
     return {}
+
+
+def _hex(value: UUID) -> str:
+    return value.hex
 
 
 def _json(value: Any) -> str:
@@ -124,9 +129,9 @@ def _reading(model: type[models.Model], vendor: str) -> tuple[list[str], list[tu
 
 def key(value: UUID) -> Any:
     """Return a UUID as this database takes it."""
-    return value if _has_uuids() else value.hex
+    return value if _has_uuids(connections[DEFAULT_DB_ALIAS].vendor) else value.hex
 
 
 @functools.cache
-def _has_uuids() -> bool:
+def _has_uuids(vendor: str) -> bool:
     return bool(connection.features.has_native_uuid_field)

@@ -12,10 +12,10 @@ import hashlib
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import models
 
 from apps.accounts.database_clock import database_now
 from apps.accounts.models import AuditEntry, User
+from apps.accounts.pruning import remove
 from apps.accounts.throttling import WindowThrottle
 from apps.core import clock
 from apps.core.actor import SYSTEM, Actor
@@ -122,9 +122,7 @@ def forget_old() -> int:
     The database refuses to remove any that are younger than 90 days, whoever asks.
     """
     oldest = database_now() - dt.timedelta(days=settings.AUTOCODE_AUDIT_DAYS)
-    old = AuditEntry.objects.filter(at__lt=oldest)
-    gone, _ = models.QuerySet.delete(old)  # the trail's own query set refuses
-    return gone
+    return remove(AuditEntry.objects.filter(at__lt=oldest))
 
 
 def _cut(text: str) -> str:

@@ -19,6 +19,7 @@ from apps.accounts import audit
 from apps.accounts.audit import Deed, Outcome
 from apps.accounts.database_clock import database_now
 from apps.accounts.models import TokenFamily, User
+from apps.accounts.pruning import remove
 from apps.accounts.signals import announce_end
 from apps.accounts.tokens import FAMILY_CLAIM, VERSION_CLAIM, refresh_for, user_from_token
 from apps.core import clock
@@ -204,8 +205,7 @@ class TokenService:
 
 def forget_ended_logins() -> int:
     """Remove the families whose last token has ended by itself; return how many went."""
-    gone, _ = TokenFamily.objects.filter(expires_at__lt=database_now()).delete()
-    return gone
+    return remove(TokenFamily.objects.filter(expires_at__lt=database_now()))
 
 
 def _end(refresh: RefreshToken) -> dt.datetime:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
-from apps.projects.models import Message, Project, ProjectEvent
+from apps.accounts.pruning import remove
+from apps.core import clock
+from apps.projects.models import CommandReceipt, Message, Project, ProjectEvent
+from apps.projects.services import retention, sql
+from apps.projects.services.commands import forget_old_receipts
 from apps.projects.services.messages import MessageService
 from apps.projects.services.projects import ProjectService
 from apps.projects.services.retention import prune_due, prune_project
@@ -58,3 +65,42 @@ def test_a_log_that_is_gone_whole_goes_on_at_the_next_number(project: Project, s
     assert kept(project) == []
     event = MessageService(User.objects.get(username="ada").actor).post(guid=project.guid, content="next")
     assert event.seq == last + 1
+
+
+def test_a_log_that_is_far_too_long_goes_in_parts(
+    project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 3)
+    settings.AUTOCODE_LOG_EVENTS = 2
+    last = project.last_seq
+    with CaptureQueriesContext(connection) as queries:
+        assert prune_due() == last - 2
+    assert kept(project) == [last - 1, last]
+    assert project.first_seq == last - 1
+    swept = [query["sql"] for query in queries if query["sql"].startswith("DELETE")]
+    assert len(swept) == -(-(last - 2) // 3)
+
+
+def test_an_event_of_a_clock_that_is_behind_waits_for_those_before_it(project: Project, settings: Any) -> None:
+    settings.AUTOCODE_LOG_DAYS = 30
+    long_ago = clock.now() - dt.timedelta(days=40)
+    events = ProjectEvent.objects.filter(project=project)
+    events.filter(seq__in=[1, 2, 5]).update(at=long_ago)
+    assert prune_due() == 2
+    assert kept(project)[0] == project.first_seq == 3
+    assert prune_due() == 0
+
+
+def test_rows_that_are_kept_for_a_time_go_however_many_there_are(
+    move_clock: Callable[[float], None], django_assert_max_num_queries: Any
+) -> None:
+    ada = User.objects.create_user("ada")
+    receipt = {"user_id": ada.pk, "fingerprint": "f", "reply": {}}
+    sql.insert(CommandReceipt, [receipt | {"command_id": f"c{number}"} for number in range(25)])
+    assert forget_old_receipts() == 0
+    move_clock(8 * 86_400)
+    old = CommandReceipt.objects.filter(user=ada)
+    assert remove(old.filter(command_id__in=["c0", "c1", "c2"]), at_once=2) == 3
+    with django_assert_max_num_queries(12):
+        assert forget_old_receipts() == 22
+    assert not old.exists()

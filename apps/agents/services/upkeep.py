@@ -7,6 +7,7 @@ import logging
 
 from apps.accounts.audit import forget_old
 from apps.accounts.database_clock import database_now
+from apps.accounts.pruning import remove
 from apps.accounts.services import forget_ended_logins
 from apps.agents.models import Approval, DeadLetter, Feedback, InboxReceipt, OutboxMessage
 from apps.agents.services.approvals import ApprovalService
@@ -22,8 +23,6 @@ logger = logging.getLogger(__name__)
 KEPT = dt.timedelta(days=7)
 """How long a repeat of an agents-server's message is recognised, and a settled promise is kept for the admin."""
 LETTERS_KEPT = dt.timedelta(days=30)
-PRUNE_AT_ONCE = 1_000
-"""Rows removed in one call, so that upkeep never holds the database."""
 
 
 def run_once() -> int:
@@ -42,19 +41,13 @@ def run_once() -> int:
 
 
 def prune() -> int:
-    """Remove what is kept for a time only; return how many rows.
-
-    Receipts, settled promises and dead letters go a bounded number at once; log events as retention says.
-    """
+    """Remove what is kept for a time only; return how many rows."""
     now = database_now()
     before, letters_before = now - KEPT, now - LETTERS_KEPT
-    gone = forget_old_receipts() + prune_due() + forget_ended_logins() + forget_old()
-    for rows in (
+    ended = [
         InboxReceipt.objects.filter(at__lt=before),
         OutboxMessage.objects.filter(settled_at__lt=before, state__in=["acked", "dropped"]),
         DeadLetter.objects.filter(at__lt=letters_before),
-    ):
-        old = list(rows.values_list("pk", flat=True)[:PRUNE_AT_ONCE])
-        if old:
-            gone += rows.model._default_manager.filter(pk__in=old).delete()[0]  # noqa: SLF001 - Django's documented name
-    return gone
+    ]
+    gone = forget_old_receipts() + prune_due() + forget_ended_logins() + forget_old()
+    return gone + sum(remove(rows) for rows in ended)

@@ -14,6 +14,7 @@ import msgspec
 from django.db import IntegrityError, OperationalError, connection, transaction
 
 from apps.accounts.database_clock import database_now
+from apps.accounts.pruning import remove
 from apps.core.actor import Actor
 from apps.core.errors import AutoCodeError, Conflict, DuplicateInProgress, InvalidField
 from apps.core.ids import first_at, is_key
@@ -105,5 +106,4 @@ def _fingerprint(command: str, data: Any) -> str:
 def forget_old_receipts() -> int:
     """Remove receipts older than ``KEPT``; return how many."""
     # Ids carry their time: an index on ``at`` would be paid with every command.
-    gone, _ = CommandReceipt.objects.filter(id__lt=first_at(database_now() - KEPT)).delete()
-    return gone
+    return remove(CommandReceipt.objects.filter(id__lt=first_at(database_now() - KEPT)))

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Max
+from django.db.models import F
 
 from apps.accounts.database_clock import database_now
 from apps.core.actor import SYSTEM
 from apps.projects.models import Project, ProjectEvent
 from apps.projects.services.log import open_log
 
+AT_ONCE: Final = 2_000
+"""Events of one transaction: its project waits for it."""
+
 
 def prune_project(guid: UUID | str) -> int:
-    """Remove the oldest events beyond ``AUTOCODE_LOG_DAYS`` or ``AUTOCODE_LOG_EVENTS``; return how many went.
+    """Remove the oldest events beyond ``AUTOCODE_LOG_DAYS`` or ``AUTOCODE_LOG_EVENTS``; return how many went."""
+    gone = 0
+    while part := _prune_part(guid):
+        gone += part
+    return gone
+
+
+def _prune_part(guid: UUID | str) -> int:
+    """Remove at most ``AT_ONCE`` of them.
 
     ``first_seq`` moves with them in the same transaction, so a reader is told ``trimmed`` and never gets a part.
     """
@@ -23,12 +36,11 @@ def prune_project(guid: UUID | str) -> int:
         project = log.project
         oldest_moment = database_now() - dt.timedelta(days=settings.AUTOCODE_LOG_DAYS)
         by_count = project.last_seq - settings.AUTOCODE_LOG_EVENTS
-        by_age = (
-            ProjectEvent.objects.filter(project=project, at__lt=oldest_moment).aggregate(Max("seq"))["seq__max"] or 0
-        )
-        last_gone = max(by_count, by_age)
-        if last_gone < project.first_seq:
+        oldest = ProjectEvent.objects.filter(project=project).order_by("seq").values_list("seq", "at")[:AT_ONCE]
+        going = list(itertools.takewhile(lambda event: event[0] <= by_count or event[1] < oldest_moment, oldest))
+        if not going:
             return 0
+        last_gone = going[-1][0]
         gone, _ = ProjectEvent.objects.filter(project=project, seq__lte=last_gone).delete()
         Project.objects.filter(pk=project.pk).update(first_seq=last_gone + 1)
         project.first_seq = last_gone + 1

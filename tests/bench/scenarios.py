@@ -22,6 +22,8 @@ WINDOW = 16
 STALL_S = 0.3
 """After so long without a delivery in a saturation run, what is on its way counts as lost and the run goes on."""
 
+SETTLED_S = 3.0
+"""After which memory counts: what a server gives back, it gives back within seconds."""
 KEPT = 1_100
 """Messages after which every server has as many of them in its memory as it ever keeps (AutoCode: 1,024 open texts)."""
 
@@ -228,6 +230,7 @@ def _stopped_reader(arena: Arena, peer: Peer, pace: Pace) -> Metrics:
             raise PeerError("the reader that is to stop did not join")
         engine.stop_reading(stopped)
         with_it = steady(contest, contest.plan(rate, 1, size), pace, per_message=viewers)
+        engine.run(SETTLED_S)
         return {
             "p99_alone_ms": alone["p99_ms"],
             "p99_ms": with_it["p99_ms"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import hashlib
+import math
 from typing import Any, Final
 
 from django.conf import settings
@@ -116,13 +117,13 @@ def refused(actor: Actor, what: str, *, project: str = "", why: str = "") -> Non
         record(Deed.REFUSED, actor=actor, outcome=Outcome.REFUSED, project=project, what=what, why=why)
 
 
-def forget_old() -> int:
-    """Remove the entries that are older than ``AUTOCODE_AUDIT_DAYS``; return how many went.
+def forget_old(*, until: float = math.inf) -> int:
+    """Remove the entries that are older than ``AUTOCODE_AUDIT_DAYS``; return how many went. See ``remove``.
 
     The database refuses to remove any that are younger than 90 days, whoever asks.
     """
     oldest = database_now() - dt.timedelta(days=settings.AUTOCODE_AUDIT_DAYS)
-    return remove(AuditEntry.objects.filter(at__lt=oldest))
+    return remove(AuditEntry.objects.filter(at__lt=oldest), until=until)
 
 
 def _cut(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
@@ -203,9 +204,9 @@ class TokenService:
                 announce_end(str(family.user_id), why, family.login)
 
 
-def forget_ended_logins() -> int:
-    """Remove the families whose last token has ended by itself; return how many went."""
-    return remove(TokenFamily.objects.filter(expires_at__lt=database_now()))
+def forget_ended_logins(*, until: float = math.inf) -> int:
+    """Remove the families whose last token has ended by itself; return how many went. See ``remove``."""
+    return remove(TokenFamily.objects.filter(expires_at__lt=database_now()), until=until)
 
 
 def _end(refresh: RefreshToken) -> dt.datetime:

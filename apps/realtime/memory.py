@@ -26,7 +26,7 @@ class Thrift:
         self._ended += 1
 
     def cut(self) -> None:
-        """A connection ends because it read too slowly: what waited for it is free."""
+        """A connection that read too slowly is gone: what waited for it is free."""
         self._slow = True
 
     def due(self, left: int) -> bool:

@@ -64,8 +64,8 @@ class WebSocketService:
     """See the module. It is the ``Owner`` of its viewers."""
 
     __slots__ = (
-        "_bad", "_commands", "_excess", "_feedbacks", "_hello", "_line", "_pings", "_send", "_task", "_whence", "_work",
-        "_worker", "address", "closing", "deadlines", "id", "identity", "manager", "network", "outlet",
+        "_bad", "_commands", "_excess", "_feedbacks", "_hello", "_line", "_pings", "_send", "_slow", "_task", "_whence",
+        "_work", "_worker", "address", "closing", "deadlines", "id", "identity", "manager", "network", "outlet",
         "rooms", "wake_at",
     )  # fmt: skip
 
@@ -91,6 +91,7 @@ class WebSocketService:
         self._pings = TokenBucket(settings.pings_per_s, 10, now)
         self._bad = Strikes(settings.bad_frames, settings.bad_frames_window_s)
         self._excess = Strikes(settings.excess_commands, 10.0)
+        self._slow = False
         self._work: deque[Work] | None = None
         self._worker: asyncio.Task[None] | None = None
         self._line: Line | None = (scope.get("extensions") or {}).get(EXTENSION)
@@ -99,10 +100,12 @@ class WebSocketService:
     def _outlet(self, send: Send, limit: int) -> Outlet:
         """Return the short way out under our own server, the queue under any other."""
         if self._line is not None:
-            return DirectOutlet(self._line, send, limit=limit, on_overflow=self._too_slow)
-        return QueueOutlet(send, limit=limit, on_overflow=self._too_slow)
+            return DirectOutlet(self._line, send, limit=limit, on_overflow=self.too_slow)
+        return QueueOutlet(send, limit=limit, on_overflow=self.too_slow)
 
-    def _too_slow(self) -> None:
+    def too_slow(self) -> None:
+        """Cut the connection: its client does not read what waits for it."""
+        self._slow = True
         self.close(CloseCode.TOO_SLOW)
 
     @property
@@ -160,6 +163,8 @@ class WebSocketService:
         self.outlet.stop()
         self.rooms.leave_all()
         self.manager.remove(self)
+        if self._slow:
+            self.manager.thrift.cut()
         self.outlet, self.rooms = CLOSED, NO_ROOMS
         self._line = self._task = self._worker = self._work = None
 
@@ -376,9 +381,7 @@ class WebSocketService:
         if self.closing:
             return
         last = None
-        if code is CloseCode.TOO_SLOW:
-            self.manager.thrift.cut()
-        else:
+        if code is not CloseCode.TOO_SLOW:
             last = Frame(error_frame(error or because(code), reply_to=reply_to))
         self._close(code, last)
 

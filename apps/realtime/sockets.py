@@ -133,7 +133,7 @@ class SocketRooms:
         try:
             await asyncio.wait_for(self._service.outlet.drained(), DRAIN_PATIENCE)
         except TimeoutError:
-            self._service.close(CloseCode.TOO_SLOW)
+            self._service.too_slow()
             raise Unavailable from None
 
     async def resync(self, context: Context, after_seq: int) -> None:

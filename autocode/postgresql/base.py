@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Self
 
+from django.db import Error
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base, schema
 
@@ -17,18 +19,21 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
     def __enter__(self) -> Self:
         super().__enter__()
         if not self.collect_sql:
-            self._limit("SET statement_timeout = 0", None)
+            self.connection.connection.patience = None
+            with self.connection.cursor() as cursor:
+                cursor.execute("SET statement_timeout = 0")
         return self
 
     def __exit__(self, *error: Any) -> None:  # noqa: PYI036 - as Django has it, whatever that is
-        super().__exit__(*error)
-        if not self.collect_sql:
-            self._limit("RESET statement_timeout", self.connection.settings_dict["OPTIONS"].get("patience"))
-
-    def _limit(self, statement: str, patience: float | None) -> None:
-        with self.connection.cursor() as cursor:
-            cursor.execute(statement)
-        self.connection.connection.patience = patience
+        try:
+            super().__exit__(*error)
+        finally:
+            if not self.collect_sql and self.connection.connection is not None:
+                self.connection.connection.patience = self.connection.settings_dict["OPTIONS"].get("patience")
+                # It fails within a transaction that is broken, whose end undoes the setting too, and on a connection
+                # that is gone.
+                with contextlib.suppress(Error), self.connection.cursor() as cursor:
+                    cursor.execute("RESET statement_timeout")
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -58,10 +63,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             def connect() -> Connection:
                 connection = Connection.connect(**parameters)
                 connection.patience = self.settings_dict["OPTIONS"].get("patience")
-                connection.on_silence = pools[self.alias].doubt
+                connection.on_silence = pool.forget_idle
                 self._configure_connection(connection)  # type: ignore[attr-defined] # Django's own
                 return connection
 
-            pools.setdefault(self.alias, Pool(connect, **options))  # of two threads the first one's counts
-        pool: Pool = pools[self.alias]
-        return pool
+            pool = Pool(connect, **options)
+            pools.setdefault(self.alias, pool)  # of two threads the first one's counts
+        known: Pool = pools[self.alias]
+        return known

@@ -22,8 +22,8 @@ class Connection(psycopg.Connection[Any]):
     """
 
     patience: float | None = None
-    """Seconds for the answer to one statement; None: as long as it takes."""
-    on_silence: Callable[[psycopg.OperationalError], None] | None = None
+    """Seconds for one wait, which is a statement and its whole answer; None: as long as it takes."""
+    on_silence: Callable[[], None] | None = None
     """Called when they are over."""
 
     def wait(self, gen: Any, interval: float = LOOK_S, timeout: float | None = None) -> Any:
@@ -35,7 +35,6 @@ class Connection(psycopg.Connection[Any]):
             if timeout is not None:
                 raise
             self.pgconn.finish()
-            error = psycopg.OperationalError(f"the server has not answered for {patience:g} s")
             if self.on_silence is not None:
-                self.on_silence(error)
-            raise error from None
+                self.on_silence()
+            raise psycopg.OperationalError(f"the server has not answered for {patience:g} s") from None

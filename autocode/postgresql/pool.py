@@ -135,13 +135,14 @@ class Pool:
             self._lent -= 1
             self._changed.notify()
 
-    def doubt(self, error: psycopg.OperationalError) -> None:
-        """Trust no idle connection: one that was lent got no answer. Whoever asks next finds out by a new one."""
+    def forget_idle(self) -> None:
+        """Close those that nobody uses: one that was lent got no answer, and each of them would cost as long a wait.
+
+        Whoever asks next makes a new one, and so finds out.
+        """
         with self._changed:
-            self._away, self._away_until = error, time.monotonic()
             idle = [connection for connection, _ in self._idle]
             self._idle.clear()
-            self._changed.notify_all()
         for connection in idle:
             self._born.pop(connection, None)
             connection.close()
@@ -150,12 +151,8 @@ class Pool:
         """Close what is idle now, and the others when they come back."""
         with self._changed:
             self._closed = True
-            idle = [connection for connection, _ in self._idle]
-            self._idle.clear()
             self._changed.notify_all()
-        for connection in idle:
-            self._born.pop(connection, None)
-            connection.close()
+        self.forget_idle()
 
 
 def _works(connection: Connection, since: float) -> bool:

@@ -6,11 +6,13 @@ import datetime as dt
 
 import pytest
 
+from apps.accounts import pruning
 from apps.agents import events as a
 from apps.agents.errors import Ignored
-from apps.agents.models import Feedback, OutboxMessage, Run, ToolCall
+from apps.agents.models import Feedback, InboxReceipt, OutboxMessage, Run, ToolCall
 from apps.agents.selectors.snapshot import room_snapshot
 from apps.agents.selectors.work import tool_call_detail
+from apps.agents.services import upkeep
 from apps.agents.services.agents import AgentService
 from apps.agents.services.calls import ToolCallService
 from apps.agents.services.chat import ChatService
@@ -23,6 +25,7 @@ from apps.core.actor import AGENTS_SERVER
 from apps.core.errors import Conflict, Forbidden, InvalidField, NotFound
 from apps.projects import events as p
 from apps.projects.models import FileLock, Message, Notification, ProjectEvent
+from apps.projects.services import sql
 from apps.projects.services.commands import once
 from apps.projects.services.locks import FileLockService, Held
 from apps.projects.services.messages import MessageService
@@ -282,3 +285,14 @@ def test_old_rows_go_and_letters_are_answered_once(project, move_clock):
     move_clock(31 * 86_400)
     assert prune() >= 2
     assert not promises(project)
+
+
+def test_what_does_not_go_in_time_goes_next_time(project, move_clock, monkeypatch):
+    monkeypatch.setattr(upkeep, "PRUNE_S", 0.0)
+    monkeypatch.setattr(pruning, "AT_ONCE", 2)
+    rows = [{"server": "s", "message_id": f"m{n}", "type": "log", "outcome": "applied"} for n in range(5)]
+    sql.insert(InboxReceipt, rows)
+    move_clock(8 * 86_400)
+    for left in (3, 1, 0):
+        prune()
+        assert InboxReceipt.objects.count() == left

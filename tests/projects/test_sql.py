@@ -74,3 +74,9 @@ def test_nothing_is_nothing() -> None:
 def test_a_model_that_only_saving_fills_is_refused() -> None:
     with pytest.raises(TypeError, match="updated_at"):
         sql.insert(Project, [{"guid": uuid4(), "name": "Shop"}])
+
+
+@pytest.mark.parametrize("name", ["reff", "project"])
+def test_a_name_that_the_model_has_not_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        sql.insert(OutboxMessage, [{"project_id": a_project().pk, "type": "chat", name: "x"}])

@@ -415,3 +415,13 @@ async def test_a_room_that_cannot_begin_anew_is_closed_with_4103(manager, projec
     monkeypatch.setattr(Recovery, "fresh", away)
     await do(Project.objects.filter(pk=project.pk).update, epoch="another-log")
     assert await tab.closed() == CloseCode.POSITION_LOST
+
+
+async def test_memory_is_given_back_when_who_read_too_slowly_has_gone(manager, ada, browsers):
+    tab = await browsers(ada)
+    [connection] = manager.connections.values()
+    connection.too_slow()
+    assert not manager.thrift.due(1_000)  # what waited for it is still there
+    assert await tab.closed() == CloseCode.TOO_SLOW
+    await until(lambda: not manager.connections)
+    assert manager.thrift.due(1_000)

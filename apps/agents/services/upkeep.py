@@ -12,6 +12,7 @@ from apps.accounts.services import forget_ended_logins
 from apps.agents.models import Approval, DeadLetter, Feedback, InboxReceipt, OutboxMessage
 from apps.agents.services.approvals import ApprovalService
 from apps.agents.services.feedback import FeedbackService
+from apps.core import clock
 from apps.core.actor import SYSTEM
 from apps.projects.models import FileLock
 from apps.projects.services.commands import forget_old_receipts
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 KEPT = dt.timedelta(days=7)
 """How long a repeat of an agents-server's message is recognised, and a settled promise is kept for the admin."""
 LETTERS_KEPT = dt.timedelta(days=30)
+PRUNE_S = 2.0
+"""The end of the link waits for whatever its threads do."""
 
 
 def run_once() -> int:
@@ -41,13 +44,14 @@ def run_once() -> int:
 
 
 def prune() -> int:
-    """Remove what is kept for a time only; return how many rows."""
-    now = database_now()
+    """Remove what is kept for a time only; return how many rows. After ``PRUNE_S`` the rest is left for next time."""
+    now, until = database_now(), clock.monotonic() + PRUNE_S
     before, letters_before = now - KEPT, now - LETTERS_KEPT
     ended = [
         InboxReceipt.objects.filter(at__lt=before),
         OutboxMessage.objects.filter(settled_at__lt=before, state__in=["acked", "dropped"]),
         DeadLetter.objects.filter(at__lt=letters_before),
     ]
-    gone = forget_old_receipts() + prune_due() + forget_ended_logins() + forget_old()
-    return gone + sum(remove(rows) for rows in ended)
+    gone = forget_old_receipts(until=until) + prune_due(until=until)
+    gone += forget_ended_logins(until=until) + forget_old(until=until)
+    return gone + sum(remove(rows, until=until) for rows in ended)

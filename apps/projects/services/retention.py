@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import math
 from typing import Final
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.db.models import F
 
 from apps.accounts.database_clock import database_now
+from apps.core import clock
 from apps.core.actor import SYSTEM
 from apps.projects.models import Project, ProjectEvent
 from apps.projects.services.log import open_log
@@ -19,11 +21,16 @@ AT_ONCE: Final = 2_000
 """Events of one transaction: its project waits for it."""
 
 
-def prune_project(guid: UUID | str) -> int:
-    """Remove the oldest events beyond ``AUTOCODE_LOG_DAYS`` or ``AUTOCODE_LOG_EVENTS``; return how many went."""
+def prune_project(guid: UUID | str, *, until: float = math.inf) -> int:
+    """Remove the oldest events beyond ``AUTOCODE_LOG_DAYS`` or ``AUTOCODE_LOG_EVENTS``; return how many went.
+
+    After the moment ``until`` (of ``clock.monotonic``) no further part is begun.
+    """
     gone = 0
     while part := _prune_part(guid):
         gone += part
+        if clock.monotonic() >= until:
+            break
     return gone
 
 
@@ -47,13 +54,13 @@ def _prune_part(guid: UUID | str) -> int:
         return gone
 
 
-def prune_due() -> int:
+def prune_due(*, until: float = math.inf) -> int:
     """Prune the projects whose log is too long or too old; return how many events went. Cheap when there are none."""
     oldest_moment = database_now() - dt.timedelta(days=settings.AUTOCODE_LOG_DAYS)
     too_long = Project.objects.filter(last_seq__gte=F("first_seq") + settings.AUTOCODE_LOG_EVENTS)
     too_old = ProjectEvent.objects.filter(seq=F("project__first_seq"), at__lt=oldest_moment)
     due = {*too_long.values_list("guid", flat=True), *too_old.values_list("project__guid", flat=True)}
-    return sum(prune_project(guid) for guid in due)
+    return sum(prune_project(guid, until=until) for guid in due)
 
 
 def prune_all() -> int:

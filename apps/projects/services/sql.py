@@ -64,12 +64,15 @@ def insert(model: type[models.Model], rows: Sequence[Values]) -> None:
     """Insert new rows of ``model``, with as few statements as the database's limit of parameters allows.
 
     A row holds values by the names of attributes (``project_id``); what it leaves out has the field's default. Raises
-    ``TypeError`` for a model with a field that only saving fills (``auto_now``).
+    ``TypeError`` for names that the model has not, and for a model with a field that only saving fills (``auto_now``).
     """
     if not rows:
         return
     database = connections[DEFAULT_DB_ALIAS]  # the proxy would look it up for every value
-    head, one, fields = _insertion(model, database.vendor)
+    head, one, fields, names = _insertion(model, database.vendor)
+    for row in rows:
+        if not row.keys() <= names:
+            raise TypeError(f"{model.__name__} has no {', '.join(sorted(row.keys() - names))}")
     most = PARAMETERS // len(fields)
     with database.cursor() as cursor:
         for start in range(0, len(rows), most):
@@ -85,8 +88,8 @@ def insert(model: type[models.Model], rows: Sequence[Values]) -> None:
 
 
 @functools.cache
-def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[_Field]]:
-    """Return the statement's head, a row's placeholders, and the fields."""
+def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[_Field], frozenset[str]]:
+    """Return the statement's head, a row's placeholders, the fields, and the names of their attributes."""
     meta, quoted = model._meta, connection.ops.quote_name  # noqa: SLF001 - Django's documented name
     fields = [field for field in meta.concrete_fields if field is not meta.auto_field]
     for field in fields:
@@ -95,7 +98,8 @@ def _insertion(model: type[models.Model], vendor: str) -> tuple[str, str, list[_
     columns = ", ".join(quoted(str(field.column)) for field in fields)
     head = f"INSERT INTO {quoted(meta.db_table)} ({columns}) VALUES "  # noqa: S608 - names of our own tables
     places = f"({', '.join(['%s'] * len(fields))})"
-    return head, places, [(field, field.attname, field.get_default, _quick(field)) for field in fields]
+    ready = [(field, field.attname, field.get_default, _quick(field)) for field in fields]
+    return head, places, ready, frozenset(field.attname for field in fields)
 
 
 @functools.cache

@@ -244,8 +244,8 @@ SECTIONS: Final = (
             Variable(
                 "AUTOCODE_UVLOOP",
                 Kind.FLAG,
-                default=False,
-                meaning="Run `serve` on uvloop instead of asyncio's own loop.",
+                default=True,
+                meaning="Run `serve` on uvloop where it is installed, not on asyncio's own loop: a tenth less a message.",
             ),
             Variable(
                 "AUTOCODE_DRAIN_S",

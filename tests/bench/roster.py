@@ -172,7 +172,7 @@ def autocode_environment(
         "AUTOCODE_LOG_LEVEL": "WARNING",
         "AUTOCODE_LOG_FORMAT": "console",
         "AUTOCODE_DRAIN_S": "0",
-        "AUTOCODE_UVLOOP": os.environ.get("AUTOCODE_UVLOOP", "off"),
+        "AUTOCODE_UVLOOP": os.environ.get("AUTOCODE_UVLOOP", "on"),
         "AUTOCODE_JWT_ACCESS_S": "86400",
         "AUTOCODE_CONNECTIONS_PER_USER": many,
         "AUTOCODE_CONNECTIONS_PER_ADDRESS": many,

@@ -245,7 +245,7 @@ SECTIONS: Final = (
                 "AUTOCODE_UVLOOP",
                 Kind.FLAG,
                 default=True,
-                meaning="Run `serve` on uvloop where it is installed, not on asyncio's own loop: a tenth less a message.",
+                meaning="Run `serve` on uvloop where it is installed, not on asyncio's own loop.",
             ),
             Variable(
                 "AUTOCODE_DRAIN_S",

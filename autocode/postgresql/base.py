@@ -21,7 +21,8 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
         if not self.collect_sql:
             self.connection.connection.patience = None
             with self.connection.cursor() as cursor:
-                cursor.execute("SET statement_timeout = 0")
+                # Of the transaction where there is one: behind a pooler the session is also somebody else's.
+                cursor.execute(f"SET {'LOCAL' if self.atomic_migration else 'SESSION'} statement_timeout = 0")
         return self
 
     def __exit__(self, *error: Any) -> None:  # noqa: PYI036 - as Django has it, whatever that is

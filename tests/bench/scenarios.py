@@ -24,6 +24,7 @@ STALL_S = 0.3
 
 SETTLED_S = 3.0
 """After which memory counts: what a server gives back, it gives back within seconds."""
+
 KEPT = 1_100
 """Messages after which every server has as many of them in its memory as it ever keeps (AutoCode: 1,024 open texts)."""
 

@@ -12,9 +12,11 @@ import pytest_asyncio
 
 from apps.agents.link.handler import AgentCommunicationHandler
 from apps.agents.link.options import LinkOptions
+from apps.agents.models import OutboxMessage
+from apps.agents.services.chat import ChatService
 from apps.projects import aio
 from tests.support.agents_server import ScriptedAgents
-from tests.support.factories import a_person, a_project
+from tests.support.factories import a_person, a_project, owner_of
 
 FAST = LinkOptions(
     open_timeout=2,
@@ -60,3 +62,20 @@ async def db(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 async def project(transactional_db: None) -> Any:
     """A project in progress, owned by ada."""
     return await db(lambda: a_project(a_person("ada")))
+
+
+async def chat(project: Any, message: str = "go on") -> Any:
+    """Say something in a project's room, as its owner."""
+    return await db(lambda: ChatService(owner_of(project)).send(guid=project.guid, message=message))
+
+
+def open_ones(**where: Any) -> int:
+    """Return how many promises (or how many of those of ``where``) have not reached an end."""
+    return OutboxMessage.objects.filter(state__in=["pending", "sent"], **where).count()
+
+
+async def settled(server: ScriptedAgents, **where: Any) -> None:
+    """Wait until all promises (or those of ``where``) have reached an end."""
+    async with asyncio.timeout(20):
+        while await db(open_ones, **where):  # another thread's rows: there is no event to wait for
+            await server.pause()

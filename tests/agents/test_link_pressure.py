@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import pytest
@@ -14,7 +13,7 @@ from apps.agents.services import relay
 from apps.agents.services.chat import ChatService
 from apps.agents.services.feedback import FeedbackService
 from apps.projects.services.tasks import TaskService
-from tests.agents.conftest import db, linked
+from tests.agents.conftest import db, linked, open_ones, settled
 from tests.support.factories import a_project, owner_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,17 +22,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def say(project, *words):
     for word in words:
         ChatService(owner_of(project)).send(guid=project.guid, message=word)
-
-
-def open_ones(**where):
-    return OutboxMessage.objects.filter(state__in=["pending", "sent"], **where).count()
-
-
-async def settled(server, **where):
-    """Wait until all promises (or those of ``where``) have reached an end."""
-    async with asyncio.timeout(20):
-        while await db(open_ones, **where):  # another thread's rows: there is no event to wait for
-            await server.pause()
 
 
 async def test_what_waited_in_many_projects_goes_in_frames_that_a_server_takes(server, project):

@@ -297,6 +297,9 @@ def test_reading_changes_nothing():
         if not address.endswith("/events/stream/"):
             client.get(address)
             client.get(address, {"action": "end_all_access", "_selected_action": str(owner.pk), "confirm": "yes"})
+            client.get(
+                address, {"archived": "yes", "confirmed": "yes", "name": "x", "status": "archived", "role": "viewer"}
+            )
     assert state() == before
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 import unicodedata
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.core.cache.backends.locmem import LocMemCache
 from rest_framework.throttling import SimpleRateThrottle
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 HERE: Final = LocMemCache("throttles", {"OPTIONS": {"MAX_ENTRIES": 100_000}})
 """Where this process counts while the shared cache is away."""
+AWAY_S: Final = 5.0
+"""For so long a cache that failed is not asked again: each time costs its timeout, and a request waits for it."""
 
 
 class WindowThrottle(SimpleRateThrottle):
@@ -28,6 +31,8 @@ class WindowThrottle(SimpleRateThrottle):
 
     num_requests: int
     duration: int
+    _away: ClassVar[tuple[Any, float]] = (None, 0.0)
+    """The cache that failed last, and until when (``time.monotonic``) it is left alone."""
 
     def wait_for(self, key: str | None) -> float:
         """Count an attempt under ``key`` (None: not counted); return the seconds to wait, 0 when it is allowed."""
@@ -47,11 +52,18 @@ class WindowThrottle(SimpleRateThrottle):
 
     def _counted(self, counter: str, seconds: int) -> int:
         """Count one more and return how many there are."""
-        try:
-            return self._count(self.cache, counter, seconds)
-        except Exception as error:  # noqa: BLE001 - every cache fails in its own way
-            logger.warning("the cache does not count attempts (%s); this process does", type(error).__name__)
-            return self._count(HERE, counter, seconds)
+        if self._is_there():
+            try:
+                return self._count(self.cache, counter, seconds)
+            except Exception as error:  # noqa: BLE001 - every cache fails in its own way
+                logger.warning("the cache does not count attempts (%s); this process does", type(error).__name__)
+                WindowThrottle._away = self.cache, time.monotonic() + AWAY_S
+        return self._count(HERE, counter, seconds)
+
+    def _is_there(self) -> bool:
+        """Tell whether the shared cache is asked."""
+        away, until = WindowThrottle._away
+        return away is not self.cache or time.monotonic() >= until
 
     def _count(self, cache: Any, counter: str, seconds: int) -> int:
         if cache.add(counter, 1, timeout=seconds):
@@ -79,6 +91,17 @@ class AnonymousThrottle(WindowThrottle):
         if request.user and request.user.is_authenticated:
             return None
         return f"anon:{address_key(request)}"
+
+
+class UserThrottle(WindowThrottle):
+    """Requests of one user."""
+
+    scope = "user"
+
+    def get_cache_key(self, request: Any, view: Any) -> str | None:
+        if not (request.user and request.user.is_authenticated):
+            return None
+        return f"user:{request.user.pk}"
 
 
 class LoginThrottle(WindowThrottle):
@@ -112,7 +135,7 @@ class NameLoginThrottle(LoginThrottle):
         if self.rate is None:
             return
         counter = f"{name_key(username)}:{int(clock.now().timestamp() // self.duration)}"
-        for cache in (self.cache, HERE):
+        for cache in (self.cache, HERE) if self._is_there() else (HERE,):
             try:
                 cache.delete(counter)
             except Exception as error:  # noqa: BLE001 - every cache fails in its own way

@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
     if os.getloadavg()[0] > BUSY:
         _say("this machine is busy with something else: the figures will be worse than they are")
     contests = sum(scenario.takes(peer) for scenario in scenarios for peer in peers) * options.repeat
-    signal.alarm(options.deadline or 60 + contests * (20 if options.quick else 90))
+    signal.alarm(options.deadline or int(60 + contests * ((20 if options.quick else 90) + options.hold)))
     try:
         with Arena(cores, say=_say) as arena:
             for scenario in scenarios:

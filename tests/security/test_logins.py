@@ -15,6 +15,7 @@ from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.db import connection, connections
 from django.test import Client
+from rest_framework.throttling import SimpleRateThrottle
 from rest_framework_simplejwt.settings import api_settings
 
 from apps.accounts import throttling
@@ -111,6 +112,19 @@ def test_without_the_shared_cache_each_process_still_counts(rates, monkeypatch):
     broken.add.side_effect = broken.incr.side_effect = broken.delete.side_effect = ConnectionError("gone")
     monkeypatch.setattr(throttling.WindowThrottle, "cache", broken)
     assert [log_in(password="wrong").status for _ in range(3)] == [401, 401, 429]
+
+
+def test_while_the_shared_cache_is_away_whoever_is_logged_in_goes_on_and_waits_for_it_once(rates, monkeypatch):
+    rates("99/hour", "99/hour")
+    monkeypatch.setitem(throttling.WindowThrottle.THROTTLE_RATES, "user", "2/hour")
+    broken = mock.Mock(spec=["add", "incr", "delete", "get", "set"])
+    for call in ("add", "incr", "delete", "get", "set"):
+        getattr(broken, call).side_effect = ConnectionError("gone")
+    for kind in (throttling.WindowThrottle, SimpleRateThrottle):
+        monkeypatch.setattr(kind, "cache", broken)
+    ada = Api(a_person("ada"))
+    assert [ada.get("projects/").status for _ in range(3)] == [200, 200, 429]
+    assert len(broken.mock_calls) == 1
 
 
 def test_a_guesser_cannot_push_out_his_own_count(rates):

@@ -28,8 +28,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     "EXCEPTION_HANDLER": "apps.projects.api.errors.exception_handler",
     "DEFAULT_THROTTLE_CLASSES": [
         "apps.accounts.throttling.AnonymousThrottle",
-        "rest_framework.throttling.UserRateThrottle",
-        "rest_framework.throttling.ScopedRateThrottle",
+        # REST framework's own would answer 500 while the cache is away.
+        "apps.accounts.throttling.UserThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
     "NUM_PROXIES": 0,  # throttles go by REMOTE_ADDR, which the server sets: anybody can write X-Forwarded-For

@@ -87,6 +87,9 @@ export function growText(el, written) {
  */
 const markup = globalThis.trustedTypes?.createPolicy("autocode", { createHTML: (source) => source }) ?? { createHTML: (source) => source };
 
+/** A page of this site as a document of its own: nothing in it runs, and nothing of it is shown yet. */
+export const parsePage = (html) => new DOMParser().parseFromString(markup.createHTML(html), "text/html");
+
 /** Insert HTML that AutoCode's server has rendered and sanitised (the `html` field of a message), never anything else. */
 export function setSafeHtml(el, html) {
   if (el.__html === html) return;

@@ -1,20 +1,26 @@
 /** Keeps the project list fresh while somebody looks at it: the page is fetched again and only what differs is replaced. */
 
+import { parsePage } from "../lib/dom.js";
+
 /** Often enough for numbers, seldom enough to cost nothing. Milliseconds. */
 const EVERY = 10_000;
 
 const list = document.getElementById("cards");
 
 async function refresh() {
-  if (document.hidden || !list) return;
+  if (document.hidden) return;
   let page;
   try {
     const response = await fetch(location.pathname, { credentials: "same-origin", headers: { Accept: "text/html" } });
     if (response.redirected) location.reload(); // logged out meanwhile
     if (!response.ok) return;
-    page = new DOMParser().parseFromString(await response.text(), "text/html");
+    page = parsePage(await response.text());
   } catch {
     return; // offline: what stands there stays
+  }
+  if (!list || !page.getElementById("cards")) {
+    if (Boolean(list) !== Boolean(page.getElementById("cards"))) location.reload(); // the first project, or no more of them
+    return;
   }
   const fresh = [...page.querySelectorAll("#cards > [data-guid]")];
   const known = new Map([...list.children].map((card) => [card.dataset.guid, card]));

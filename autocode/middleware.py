@@ -1,4 +1,4 @@
-"""Middleware of the whole site: the correlation id of a request, the content policy, and the form of the API's errors.
+"""Middleware of the whole site: correlation ids, the content policy, the form of the API's errors, hosts.
 
 All run sync and async.
 
@@ -17,9 +17,11 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
+from django.middleware.common import CommonMiddleware
 from django.utils.decorators import sync_and_async_middleware
 
 from apps.core.actor import Actor
+from apps.core.addresses import is_address
 from apps.core.correlation import correlated
 from apps.core.whence import Whence, coming_from
 from autocode.api_errors import in_our_form
@@ -161,3 +163,20 @@ def content_policy(request: HttpRequest) -> str:
         f"connect-src 'self'{sockets}; manifest-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; "
         "frame-ancestors 'none'" + ("" if request.path.startswith(FOREIGN_SCRIPTS) else TRUSTED_TYPES)
     )
+
+
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class Hosts(CommonMiddleware):
+    """Django's look at the host, which lets through who asks how this process is by the machine's own address.
+
+    Probes and scrapers know no name of the site. A page of another site that made its name lead here (DNS rebinding)
+    still names itself: an address is nobody's name.
+    """
+
+    def process_request(self, request: HttpRequest) -> Any:
+        """Return None, or a redirect. Raises ``DisallowedHost``."""
+        if request.path in PROBES and is_address(request.META.get("HTTP_HOST", "")):
+            return None
+        return super().process_request(request)

@@ -16,9 +16,10 @@ from prometheus_client.registry import Collector
 
 from apps.agents.events import LinkState
 from apps.agents.selectors.link import link_figures
+from apps.core.addresses import is_address
 from apps.projects.aio import in_thread
 
-FORWARDED: Final = ("X-Forwarded-For", "X-Real-IP", "Forwarded")
+FORWARDED: Final = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Via")
 """A request that carries one came through a proxy: its nearest address says nothing about who asks."""
 
 
@@ -57,7 +58,8 @@ async def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _is_near(request: HttpRequest) -> bool:
-    if any(name in request.headers for name in FORWARDED):
+    """Tell whether a program of this machine asks by address: a proxy passes on the site's name."""
+    if not is_address(request.META.get("HTTP_HOST", "")) or any(name in request.headers for name in FORWARDED):
         return False
     try:
         return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any, Final
+from uuid import uuid4
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.projects.services.projects import BRIEF, DESCRIPTION, NAME
 
 
+class TextField(forms.CharField):
+    """Text with line breaks as everybody else writes them: a browser sends each as two characters."""
+
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(value.replace("\r\n", "\n") if isinstance(value, str) else value)
+
+
 class ProjectForm(forms.Form):
     """What a project is. Lengths are the service's."""
 
-    name = forms.CharField(
+    name = TextField(
         max_length=NAME,
         error_messages={"required": _("Give it a name.")},
         widget=forms.TextInput(attrs={"class": "input", "autocomplete": "off"}),
     )
-    description = forms.CharField(
+    description = TextField(
         max_length=DESCRIPTION,
         required=False,
         widget=forms.TextInput(attrs={"class": "input", "autocomplete": "off"}),
     )
-    brief = forms.CharField(
+    brief = TextField(
         max_length=BRIEF,
         error_messages={"required": _("Say what the agents should build.")},
         widget=forms.Textarea(attrs={"class": "input", "rows": 10}),
@@ -29,9 +40,46 @@ class ProjectForm(forms.Form):
 
 
 class NewProject(ProjectForm):
-    """What a project begins with."""
+    """What a project begins with, and the guid that it will have: a form that is sent twice makes one project."""
 
+    guid = forms.UUIDField(required=False, initial=uuid4, widget=forms.HiddenInput)
     start = forms.BooleanField(required=False, initial=True)
+
+
+class ChangedProject(ProjectForm):
+    """What of a project somebody changes: what differs from what the page showed them, and nothing else.
+
+    ``texts`` is what the project says now. The page carries a digest of what it showed; what both its reader and
+    somebody else have changed since is refused once, so that nobody's words go without being seen.
+    """
+
+    TEXTS: Final = ("name", "description", "brief")
+
+    def __init__(self, data: Any = None, *, texts: dict[str, str]) -> None:
+        super().__init__(data, initial=texts)
+        self.shown_now = ".".join(_digest(texts[name]) for name in self.TEXTS)
+        """For the page."""
+
+    def clean(self) -> dict[str, Any]:
+        """Leave only what is changed. Adds an error to each text that somebody else has changed too."""
+        cleaned = super().clean() or {}
+        now = dict(zip(self.TEXTS, self.shown_now.split("."), strict=True))
+        shown = dict(zip(self.TEXTS, self.data.get("shown", "").split("."), strict=False))
+        for name in self.TEXTS:
+            if shown.get(name) and name in cleaned:
+                mine = _digest(cleaned[name])
+                if mine in {shown[name], now[name]}:
+                    del cleaned[name]
+                elif shown[name] != now[name]:
+                    self.add_error(
+                        name, _("Somebody else has changed this since you opened the page. Save again to replace it.")
+                    )
+        return cleaned
+
+
+def _digest(text: str) -> str:
+    """Return a short name of a text, alike for forms of it that a browser cannot tell apart."""
+    return hashlib.sha256(text.replace("\r\n", "\n").strip().encode()).hexdigest()[:16]
 
 
 EXAMPLES = (

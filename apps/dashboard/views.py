@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LogoutView
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -17,7 +20,7 @@ from apps.agents.selectors.snapshot import room_snapshot
 from apps.core.errors import AutoCodeError, NotFound
 from apps.core.events import to_builtins
 from apps.dashboard.cards import cards_for, side_list
-from apps.dashboard.forms import EXAMPLES, NewProject, ProjectForm
+from apps.dashboard.forms import EXAMPLES, ChangedProject, NewProject
 from apps.projects.events import ProjectStatus
 from apps.projects.permissions import Role, may, permissions_of
 from apps.projects.selectors.access import Access, access_to
@@ -77,13 +80,18 @@ def new(request: HttpRequest) -> HttpResponse:
     """Make a project and go to its room."""
     form = NewProject(request.POST or None)
     if request.method == "POST" and form.is_valid():
+        guid = form.cleaned_data.pop("guid") or uuid4()
         try:
-            project = ProjectService(_user(request).actor).create(**form.cleaned_data)
+            with contextlib.suppress(IntegrityError):  # made already, if it is mine
+                ProjectService(_user(request).actor).create(guid=guid, **form.cleaned_data)
+            access_to(_user_id(request), guid)
+        except NotFound:
+            form.add_error(None, _("Open this page anew, please."))  # somebody else's guid
         except AutoCodeError as error:
             # The field's name comes from the service; one that the form does not have belongs to the form as a whole.
             form.add_error(error.field if error.field in form.fields else None, error.message)
         else:
-            return HttpResponseRedirect(reverse("dashboard:room", kwargs={"guid": project.guid}))
+            return HttpResponseRedirect(reverse("dashboard:room", kwargs={"guid": guid}))
     context = {"form": form, "examples": EXAMPLES}
     return render(request, "dashboard/new.html", context, status=400 if form.is_bound else 200)
 
@@ -104,7 +112,7 @@ def project(request: HttpRequest, guid: UUID) -> HttpResponse:
     may_archive = may(access.role, "project.archive")
     # The script asks before it sends; where it is not there, or not yet, the page asks.
     asks = may_archive and request.POST.get("archived") == "yes" and "confirmed" not in request.POST
-    form = ProjectForm(request.POST if changing else None, initial=texts)
+    form = ChangedProject(request.POST if changing else None, texts=texts)
     problem = ""
     try:
         if request.method == "POST" and not asks and (not changing or form.is_valid()):
@@ -129,7 +137,7 @@ def project(request: HttpRequest, guid: UUID) -> HttpResponse:
     return render(request, "dashboard/project.html", context, status=400 if problem or form.errors else 200)
 
 
-def _changed(request: HttpRequest, access: Access, form: ProjectForm) -> HttpResponse:
+def _changed(request: HttpRequest, access: Access, form: ChangedProject) -> HttpResponse:
     """Carry out what the project's page was sent with and go on. Raises what the service raises."""
     service = ProjectService(_user(request).actor)
     here = reverse("dashboard:project", kwargs={"guid": access.guid})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from typing import Any
 
 import pytest
 from django.test import Client
 
+from apps.projects.models import Project
 from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
 from apps.projects.services.messages import MessageService
@@ -105,6 +108,25 @@ def test_a_project_that_is_not_started_waits_as_a_draft(browser_of):
     assert Page(browser.get(made.headers["Location"])).data("room-snapshot")["project"]["status"] == "draft"
 
 
+def hidden(page: Any, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]+)"', page.content.decode())
+    assert found
+    return found[1]
+
+
+def test_a_form_that_is_sent_twice_makes_one_project(browser_of):
+    owner, other = a_person(), a_person("other")
+    browser = browser_of(owner)
+    guid = hidden(browser.get("/projects/new/"), "guid")
+    form = {"name": "Shop", "brief": "Build a shop.", "guid": guid}
+    first, second = (browser.post("/projects/new/", form) for _ in range(2))
+    assert first.headers["Location"] == second.headers["Location"] == f"/projects/{guid}/"
+    assert Project.objects.count() == 1
+    answer = browser_of(other).post("/projects/new/", form)
+    assert (answer.status_code, Project.objects.count()) == (400, 1)
+    assert hidden(browser.get("/projects/new/"), "guid") != guid
+
+
 @pytest.mark.parametrize(
     ("form", "told"),
     [
@@ -171,6 +193,34 @@ def test_a_maintainer_changes_what_the_project_is(browser_of):
     assert "Saved." in answer.content.decode()
     project.refresh_from_db()
     assert (project.name, project.brief) == ("Another name", "Build it.")
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_put_back(browser_of):
+    project = a_project(name="One name", description="", brief="First.\nSecond.")
+    ada, bob = (browser_of(a_member(project, Role.MAINTAINER, name)) for name in ("maintainer-1", "maintainer-2"))
+    as_ada_sees_it = {
+        "name": "One name",
+        "description": "",
+        "brief": "First.\r\nSecond.",
+        "shown": hidden(ada.get(about(project)), "shown"),
+    }
+    project.refresh_from_db()
+    before = project.last_seq
+    assert ada.post(about(project), as_ada_sees_it).status_code == 302
+    project.refresh_from_db()
+    assert project.last_seq == before, "nothing was changed, whatever a browser makes of line breaks"
+    bob.post(about(project), as_ada_sees_it | {"brief": "Bob's."})
+    assert ada.post(about(project), as_ada_sees_it | {"name": "Ada's"}).status_code == 302
+    project.refresh_from_db()
+    assert (project.name, project.brief) == ("Ada's", "Bob's.")
+    refused = ada.post(about(project), as_ada_sees_it | {"name": "Ada's", "brief": "Ada's too."})
+    assert refused.status_code == 400
+    assert "Somebody else has changed this" in refused.content.decode()
+    assert "Ada&#x27;s too." in refused.content.decode()
+    again = as_ada_sees_it | {"name": "Ada's", "brief": "Ada's too.", "shown": hidden(refused, "shown")}
+    assert ada.post(about(project), again).status_code == 302
+    project.refresh_from_db()
+    assert project.brief == "Ada's too."
 
 
 def test_a_name_is_needed_and_what_was_written_stays(browser_of):

@@ -139,7 +139,7 @@ class ProjectLog:
 
         Raises ``NotFound`` for somebody who is no member, ``Forbidden`` for a role that is too low, ``Conflict`` when
         the
-        project is archived (only ``project.archive`` and reading go on then).
+        project is archived (reading, who is in it and ``project.archive`` go on then).
         """
         if not self.actor.trusted:
             role = self.role_of(self.actor)
@@ -150,7 +150,9 @@ class ProjectLog:
         if self.project.status == ProjectStatus.ARCHIVED.value and action not in {
             "project.archive",
             "project.mark_read",
+            "member.view",
             "member.manage",
+            "member.manage_owner",
         }:
             msg = "The project is archived."
             raise Conflict(msg)

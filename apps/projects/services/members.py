@@ -97,8 +97,9 @@ class MembershipService(Service):
     def _keep_an_owner(self, log: ProjectLog, membership: Membership) -> None:
         if membership.role != Role.OWNER.word:
             return
-        others = Membership.objects.filter(project=log.project, role=Role.OWNER.word).exclude(pk=membership.pk)
-        if not others.exists():
+        # One who is switched off can do nothing for the project.
+        others = Membership.objects.filter(project=log.project, role=Role.OWNER.word, user__is_active=True)
+        if not others.exclude(pk=membership.pk).exists():
             raise Conflict("A project keeps at least one owner.")
 
     def _record(self, log: ProjectLog, membership: Membership, *, role: str | None, previous: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from apps.accounts.services import AccountService
 from apps.core.actor import AGENTS_SERVER, SYSTEM
 from apps.projects.events import ActorRef, NotificationKind, PlanItem
 from apps.projects.models import Project, ProjectEvent
@@ -198,6 +199,29 @@ def test_members_have_their_limits():
     assert api.patch(f"members/{ada.pk}/", project, {"role": "viewer"}).code == "conflict"
     assert Api(maintainer).patch(f"members/{ada.pk}/", project, {"role": "viewer"}).code == "forbidden"
     assert api.patch("members/not-a-uuid/", project, {"role": "viewer"}).status == 404
+
+
+def test_an_owner_who_is_switched_off_is_none_that_a_project_keeps():
+    ada = a_person("ada")
+    project = a_project(ada)
+    bob = a_member(project, "owner", "bob")
+    AccountService(SYSTEM).deactivate(user_id=bob.pk)
+    for refused in (
+        Api(ada).delete(f"members/{ada.pk}/", project),
+        Api(ada).patch(f"members/{ada.pk}/", project, {"role": "viewer"}),
+    ):
+        assert (refused.status, refused.code) == (409, "conflict")
+    assert Api(ada).delete(f"members/{bob.pk}/", project).status == 204
+
+
+def test_who_is_in_an_archived_project_can_leave_it_and_be_removed():
+    ada = a_person("ada")
+    project = a_project(ada)
+    bob, eve = a_member(project, "owner", "bob"), a_member(project, "viewer", "eve")
+    assert Api(ada).post("status/", project, {"status": "archived"}).status == 200
+    assert Api(eve).delete(f"members/{eve.pk}/", project).status == 204
+    assert Api(ada).delete(f"members/{bob.pk}/", project).status == 204
+    assert Api(ada).post("tasks/", project, {"title": "x"}).status == 409
 
 
 def test_anybody_may_leave():

@@ -33,7 +33,10 @@ def main(users: int, rooms: int) -> dict[str, object]:
     from apps.projects.permissions import Role
     from apps.projects.services.members import MembershipService
     from apps.projects.services.projects import ProjectService
+    from apps.realtime.collected import uncollected
 
+    if uncollected():
+        call_command("collectstatic", interactive=False, verbosity=0, skip_checks=True)
     call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
     names = [f"viewer{number}" for number in range(users)]
     actors = AccountService(SYSTEM).ensure_people([Person(name) for name in ["owner", *names]], password="bench-secret")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from apps.realtime import daphne_sockets
+from apps.realtime.collected import HINT, uncollected
 
 
 class Command(BaseCommand):
@@ -26,6 +28,9 @@ class Command(BaseCommand):
         self._serve(list(options["arguments"]))
 
     def _serve(self, arguments: list[str]) -> None:
+        if missing := uncollected():
+            self.stderr.write(f"serve: {len(missing)} files of the pages are missing. {HINT}")
+            sys.exit(1)
         if settings.AUTOCODE_UVLOOP:
             # Before Daphne is imported: its module makes the loop.
             try:

@@ -37,7 +37,10 @@ def enqueue_project_update(log: ProjectLog) -> None:
     waiting = OutboxMessage.objects.filter(
         project=log.project, type="project_update", state=OutboxState.PENDING.value, attempts=0, settled_at__isnull=True
     )
-    if not waiting.exists():
+    # Locked, so that it is not filled before this transaction's changes can be seen. The link leaves it out meanwhile.
+    if waiting.select_for_update().values_list("pk", flat=True):
+        transaction.on_commit(wake, robust=True)
+    else:
         _insert(log, "project_update", None, "")
 
 

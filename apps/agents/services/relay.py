@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,15 +39,19 @@ _OUTBOX = OutboxMessage._meta.db_table  # noqa: SLF001 - Django's documented nam
 _OPEN = "settled_at IS NULL"  # as in the index
 _NOT_DUE = f"CASE WHEN promise.state = '{OutboxState.PENDING.value}' AND promise.due_at <= %s THEN 0 ELSE 1 END"
 DUE = (
-    "SELECT run.id, run.key, run.type, run.data, project.guid"  # noqa: S608
-    f" FROM (SELECT promise.id, promise.key, promise.type, promise.data, promise.project_id,"
+    "SELECT run.place, due.id, due.key, due.type, due.data, project.guid"  # noqa: S608
+    f" FROM (SELECT promise.id, promise.project_id,"
     f" SUM({_NOT_DUE}) OVER earlier AS obstacles, ROW_NUMBER() OVER earlier AS place"
     f" FROM {_OUTBOX} AS promise WHERE {_OPEN}"
     f" WINDOW earlier AS (PARTITION BY promise.project_id ORDER BY promise.id)) AS run"
-    f" JOIN {Project._meta.db_table} AS project ON project.id = run.project_id"  # noqa: SLF001
-    f" WHERE run.obstacles = 0 AND run.place <= %s ORDER BY run.place, run.id LIMIT %s"
+    f" JOIN {_OUTBOX} AS due ON due.id = run.id"
+    f" JOIN {Project._meta.db_table} AS project ON project.id = due.project_id"  # noqa: SLF001
+    f" WHERE run.obstacles = 0 AND run.place <= %s AND due.state = '{OutboxState.PENDING.value}'"
+    f" ORDER BY run.place, run.id LIMIT %s"
 )
 """The next promises of each project. Takes the present moment, how many of one project, how many in all."""
+_LOCKED = " FOR UPDATE OF due SKIP LOCKED"
+"""What another transaction is about to change or to drop waits for the next look, and its project behind it."""
 _SETTLE = (
     f"UPDATE {_OUTBOX} SET state = '{OutboxState.ACKED.value}', settled_at = %s, last_error = ''"  # noqa: S608
     f" WHERE {_OPEN} AND attempts > 0 AND key IN"
@@ -97,7 +102,7 @@ def take(lease_epoch: int, *, limit: int, acked: Sequence[str] = (), held: Seque
             leased.update(state=OutboxState.PENDING.value)
         rows = _due(now, limit) if limit > 0 else []
         if rows:
-            ids = [row[0] for row in rows]
+            ids = [row_id for row_id, *_ in rows]
             OutboxMessage.objects.filter(pk__in=ids).update(
                 state=OutboxState.SENT.value, sent_at=now, attempts=F("attempts") + 1
             )
@@ -117,9 +122,19 @@ def _leased() -> QuerySet[OutboxMessage]:
 
 
 def _due(now: dt.datetime, limit: int) -> list[Any]:
+    """Return the next promises (id, key, type, data, guid), locked: of each project all before one that is not free."""
+    lock = _LOCKED if connection.features.has_select_for_update_skip_locked else ""
     with connection.cursor() as cursor:
-        cursor.execute(DUE, [connection.ops.adapt_datetimefield_value(now), RUN, limit])
-        return list(cursor.fetchall())
+        cursor.execute(DUE + lock, [connection.ops.adapt_datetimefield_value(now), RUN, limit])
+        found = cursor.fetchall()
+    free: list[Any] = []
+    reached: Counter[Any] = Counter()
+    for place, *row in found:
+        guid = row[-1]
+        if place == reached[guid] + 1:
+            reached[guid] = place
+            free.append(row)
+    return free
 
 
 def _settle(keys: Sequence[str]) -> int:

@@ -1,0 +1,119 @@
+"""The outbox: what is promised is sent, in the order of its project, also where transactions meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from apps.agents.models import OutboxMessage
+from apps.agents.services import lease, outbox, relay
+from apps.agents.services.chat import ChatService
+from apps.agents.services.feedback import FeedbackService
+from apps.projects.services.log import open_log
+from apps.projects.services.tasks import TaskService
+from tests.support.factories import a_project, owner_of
+
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite's writers wait for each other")
+_WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Callable[..., Future[Any]]]:
+    """A function that calls another one in a thread of its own, with a connection of its own."""
+
+    def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor() as pool:
+        yield lambda function, *args, **kwargs: pool.submit(call, function, *args, **kwargs)
+
+
+def comes_to_rest(future: Future[Any]) -> None:
+    """Wait until the other connection is done or waits for this one."""
+    while not future.done():
+        with connection.cursor() as cursor:
+            cursor.execute(_WAITING)
+            if cursor.fetchone()[0]:
+                return
+
+
+def taken(epoch: int) -> list[relay.Parcel]:
+    return relay.take(epoch, limit=50)
+
+
+def holder() -> int:
+    held = lease.acquire("test", ttl_s=600)
+    assert held is not None
+    return held.epoch
+
+
+def settle(epoch: int, parcels: list[relay.Parcel]) -> None:
+    for parcel in parcels:
+        assert relay.acked(epoch, parcel.key)
+
+
+def titles(parcels: list[relay.Parcel]) -> list[str]:
+    [update] = parcels
+    assert update.type == "project_update"
+    return [task["title"] for task in update.data["tasks"]]
+
+
+# --- transactions that meet -------------------------------------------------------------------------------------
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_change_that_relies_on_a_waiting_update_is_in_it(elsewhere):
+    project, epoch = a_project(), holder()
+    with open_log(project.guid, owner_of(project)):
+        TaskService(owner_of(project)).create(guid=project.guid, title="One")
+        meanwhile = elsewhere(taken, epoch).result()
+    settle(epoch, meanwhile)
+    assert titles(taken(epoch)) == ["One"]
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_change_made_while_the_update_is_taken_gets_one_of_its_own(elsewhere):
+    project, epoch = a_project(), holder()
+    with transaction.atomic():
+        first = taken(epoch)
+        change = elsewhere(TaskService(owner_of(project)).create, guid=project.guid, title="One")
+        comes_to_rest(change)
+    change.result()
+    assert titles(first) == []
+    settle(epoch, first)
+    assert titles(taken(epoch)) == ["One"]
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_change_holds_up_its_own_project_alone_and_nothing_overtakes_its_update(elsewhere):
+    slow, other, epoch = a_project(), a_project(), holder()
+    ChatService(owner_of(slow)).send(guid=slow.guid, message="after the update")
+    with open_log(slow.guid, owner_of(slow)) as log:
+        outbox.enqueue_project_update(log)
+        meanwhile = elsewhere(taken, epoch).result()
+    assert {parcel.guid for parcel in meanwhile} == {str(other.guid)}
+    assert [parcel.type for parcel in taken(epoch)] == ["project_update", "chat"]
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_what_is_dropped_while_it_is_taken_is_not_sent(elsewhere):
+    project, epoch = a_project(), holder()
+    settle(epoch, taken(epoch))
+    FeedbackService(owner_of(project)).send(guid=project.guid, feedback_id="f", content="late")
+    with open_log(project.guid, owner_of(project)):
+        outbox.drop(project.pk, type="user_feedback", ref="f")
+        taking = elsewhere(taken, epoch)
+        comes_to_rest(taking)
+    assert taking.result() == []
+    assert OutboxMessage.objects.get(ref="f").state == "dropped"

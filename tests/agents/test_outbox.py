@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from apps.agents.models import OutboxMessage
+from apps.agents.models import DeadLetter, OutboxMessage
 from apps.agents.services import lease, outbox, relay
 from apps.agents.services.chat import ChatService
+from apps.agents.services.dead_letters import retry
 from apps.agents.services.feedback import FeedbackService
 from apps.projects.services.log import open_log
 from apps.projects.services.tasks import TaskService
@@ -117,3 +118,20 @@ def test_what_is_dropped_while_it_is_taken_is_not_sent(elsewhere):
         comes_to_rest(taking)
     assert taking.result() == []
     assert OutboxMessage.objects.get(ref="f").state == "dropped"
+
+
+# --- the order of a project -------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_letter_sent_again_waits_for_the_answers_to_later_ones():
+    project, epoch = a_project(), holder()
+    settle(epoch, taken(epoch))
+    for message in ("one", "two", "three"):
+        ChatService(owner_of(project)).send(guid=project.guid, message=message)
+    first, *_ = taken(epoch)
+    assert relay.refused(epoch, first.key, code="x", message="no", retryable=False) == "dead"
+    retry(DeadLetter.objects.get())
+    assert taken(epoch) == []
+    assert relay.give_back(epoch) == 2
+    assert [parcel.data["content"] for parcel in taken(epoch)] == ["one", "two", "three"]

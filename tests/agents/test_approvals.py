@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import pytest
 from django.db import connection
 
@@ -115,6 +116,24 @@ def test_an_edit_replaces_the_arguments_and_both_stay():
     question.decide("edit", edited_args={"cmd": "ls"})
     assert (question.row.args, question.row.edited_args) == ({"cmd": "rm x"}, {"cmd": "ls"})
     assert question.answers()[0]["argsDigest"] == args_digest("shell", {"cmd": "ls"})
+
+
+NUMBERS = {"big": 1e16, "bigger": -1.5e300, "none": -0.0, "small": 1e-05, "list": [0.1, 1.0, 5e-324, {"max": 2**53}]}
+
+
+def test_the_digest_of_numbers_is_the_one_that_was_decided():
+    question = Question(args=NUMBERS)
+    question.decide(digest=args_digest("shell", NUMBERS))
+    assert question.answers()[0]["argsDigest"] == args_digest("shell", NUMBERS)
+
+
+def test_edited_numbers_are_sent_as_their_digest_says():
+    question = Question(allowed=["edit"])
+    question.decide("edit", edited_args=NUMBERS)
+    [answer] = question.answers()
+    sent = msgspec.json.decode(msgspec.json.encode(answer["editedArgs"]))
+    assert {name: float(sent[name]) for name in ("big", "bigger", "none", "small")}.items() <= NUMBERS.items()
+    assert answer["argsDigest"] == args_digest("shell", sent)
 
 
 def test_an_edit_that_was_not_offered_is_refused():

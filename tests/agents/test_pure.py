@@ -21,7 +21,7 @@ from apps.agents.services.feedback import may_follow
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=20)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
 )
@@ -30,9 +30,7 @@ JSON = st.recursive(
 @given(TEXT, st.dictionaries(TEXT, JSON, max_size=5))
 def test_the_digest_is_that_of_canonical_json(tool, args):
     written = json.dumps({"tool": tool, "args": args}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    # JSON leaves open how control characters are escaped; both decode to the same and the canonical form is msgspec's.
-    if all(character >= " " and character != "\x7f" for character in written):
-        assert args_digest(tool, args) == "sha256:" + hashlib.sha256(written.encode()).hexdigest()
+    assert args_digest(tool, args) == "sha256:" + hashlib.sha256(written.encode()).hexdigest()
     shuffled = dict(reversed(list(args.items())))
     assert args_digest(tool, shuffled) == args_digest(tool, args)
 

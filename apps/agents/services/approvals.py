@@ -21,6 +21,7 @@ from apps.accounts.database_clock import database_now
 from apps.agents import commands, cutting
 from apps.agents import events as a
 from apps.agents.digest import args_digest as digest_of
+from apps.agents.digest import as_kept
 from apps.agents.errors import Ignored, Stale
 from apps.agents.models import Approval, ApprovalRule, ApprovalVote, Run
 from apps.agents.services.calls import shown_diff
@@ -186,7 +187,7 @@ class ApprovalService(Service):
             if decision == "approve" and approval.quorum > 1 and self._vote(approval) < approval.quorum:
                 return self._tell_vote(log, approval)
             self._remember(log, approval, decision, remember)
-            approval.edited_args = edited_args if decision == "edit" else None
+            approval.edited_args = as_kept(edited_args) if decision == "edit" else None
             return self._resolve(log, approval, _STATES[decision], a.DecisionSource.USER, by=log.author, reason=reason)
 
     def expire_due(self, *, guid: UUID | str) -> list[LoggedEvent]:
@@ -410,20 +411,21 @@ class ApprovalService(Service):
         )
 
     def _tell_agent(self, log: ProjectLog, approval: Approval, by: ActorRef | None) -> None:
-        decided = approval.edited_args if approval.edited_args is not None else approval.args
+        # The stored digest was shown and decided; made from ``args`` as a database gives them it can be another one.
+        edited, digest = approval.edited_args, approval.args_digest
         state = a.ApprovalState(approval.state)
         enqueue(
             log,
             commands.ApprovalResponse(
                 approval_id=approval.key,
                 decision=_DECISIONS.get(state, state.value),
-                args_digest=digest_of(approval.tool, decided),
+                args_digest=digest if edited is None else digest_of(approval.tool, edited),
                 source=approval.source,
                 run_id=approval.run_key or None,
                 tool_call_id=approval.call_key or None,
                 by=by,
                 reason=approval.reason,
-                edited_args=approval.edited_args,
+                edited_args=edited,
             ),
             ref=approval.key,
         )

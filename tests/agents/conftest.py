@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import pytest_asyncio
+from django.db import connection
 
 from apps.agents.link.handler import AgentCommunicationHandler
 from apps.agents.link.options import LinkOptions
@@ -30,6 +33,7 @@ FAST = LinkOptions(
     upkeep_interval=0.05,
 )
 """The link's figures, shrunk."""
+_WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
 
 
 @pytest_asyncio.fixture
@@ -79,3 +83,26 @@ async def settled(server: ScriptedAgents, **where: Any) -> None:
     async with asyncio.timeout(20):
         while await db(open_ones, **where):  # another thread's rows: there is no event to wait for
             await server.pause()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Callable[..., Future[Any]]]:
+    """A function that calls another one in a thread of its own, with a connection of its own."""
+
+    def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor() as pool:
+        yield lambda function, *args, **kwargs: pool.submit(call, function, *args, **kwargs)
+
+
+def comes_to_rest(future: Future[Any]) -> None:
+    """Wait until the other connection is done or waits for this one."""
+    while not future.done():
+        with connection.cursor() as cursor:
+            cursor.execute(_WAITING)
+            if cursor.fetchone()[0]:
+                return

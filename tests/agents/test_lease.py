@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 
 import pytest
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from apps.agents.link import inbox
@@ -19,7 +20,7 @@ from apps.agents.selectors.link import link_view
 from apps.agents.services import lease, link_status, relay
 from apps.agents.services.lease import LeaseLost
 from apps.projects.models import Message
-from tests.agents.conftest import FAST, db, linked
+from tests.agents.conftest import FAST, comes_to_rest, db, linked
 from tests.support.factories import a_project
 
 
@@ -129,3 +130,40 @@ async def test_without_an_address_only_the_upkeep_runs(project):
     stop.set()
     await task
     assert (await db(link_view, project.guid)).state == "down"
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite's writers wait for each other")
+@pytest.mark.django_db(transaction=True)
+def test_the_holders_work_holds_up_a_takeover_and_never_its_own_renewal(elsewhere):
+    first = lease.acquire("a", ttl_s=60)
+    assert first is not None
+    with transaction.atomic():
+        lease.guard(first.epoch)
+        renewal = elsewhere(lease.renew, first.epoch, ttl_s=60)
+        comes_to_rest(renewal)
+        assert renewal.done()
+        elsewhere(ends_in, -1).result()
+        takeover = elsewhere(lease.acquire, "b", ttl_s=60)
+        comes_to_rest(takeover)
+        assert not takeover.done()
+    assert takeover.result().epoch == first.epoch + 1
+    with transaction.atomic(), pytest.raises(LeaseLost):
+        lease.guard(first.epoch)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite's writers wait for each other")
+@pytest.mark.django_db(transaction=True)
+def test_who_asks_during_a_takeover_waits_and_is_told_that_the_lease_is_lost(elsewhere):
+    def guarded(epoch: int) -> None:
+        with transaction.atomic():
+            lease.guard(epoch)
+
+    first = lease.acquire("a", ttl_s=-1)
+    assert first is not None
+    with transaction.atomic():
+        assert lease.acquire("b", ttl_s=60) is not None
+        late = elsewhere(guarded, first.epoch)
+        comes_to_rest(late)
+        assert not late.done()
+    with pytest.raises(LeaseLost):
+        late.result()

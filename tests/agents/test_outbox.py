@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
-
 import pytest
 from django.db import connection, transaction
 
@@ -16,33 +12,10 @@ from apps.agents.services.dead_letters import retry
 from apps.agents.services.feedback import FeedbackService
 from apps.projects.services.log import open_log
 from apps.projects.services.tasks import TaskService
+from tests.agents.conftest import comes_to_rest
 from tests.support.factories import a_project, owner_of
 
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite's writers wait for each other")
-_WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[Callable[..., Future[Any]]]:
-    """A function that calls another one in a thread of its own, with a connection of its own."""
-
-    def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor() as pool:
-        yield lambda function, *args, **kwargs: pool.submit(call, function, *args, **kwargs)
-
-
-def comes_to_rest(future: Future[Any]) -> None:
-    """Wait until the other connection is done or waits for this one."""
-    while not future.done():
-        with connection.cursor() as cursor:
-            cursor.execute(_WAITING)
-            if cursor.fetchone()[0]:
-                return
 
 
 def taken(epoch: int) -> list[relay.Parcel]:

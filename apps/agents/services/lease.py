@@ -37,6 +37,7 @@ def acquire(holder: str, *, ttl_s: float) -> Lease | None:
     """Take the lease for ``ttl_s`` seconds; None while another holder's has not expired."""
     with transaction.atomic():
         LinkLease.objects.get_or_create(pk=_ROW)
+        # The strongest lock, as none of the weaker ones waits for those of guard.
         row = LinkLease.objects.select_for_update().annotate(expired=Q(expires_at__lte=Now())).get(pk=_ROW)
         if row.holder and row.holder != holder and not row.expired:
             return None
@@ -64,10 +65,10 @@ def _after(seconds: float) -> CombinedExpression:
 def guard(epoch: int) -> None:
     """Make sure that ``epoch`` is still the holder's until this transaction ends. Raises ``LeaseLost``.
 
-    A shared lock on PostgreSQL: projects' transactions do not wait for each other, only a takeover waits for them. On
-    SQLite a writing transaction is alone anyway.
+    A shared lock of the row's key on PostgreSQL: projects' transactions do not wait for each other, nor the renewal for
+    them; only a takeover does. On SQLite a writing transaction is alone anyway.
     """
-    lock = " FOR SHARE" if connection.vendor == "postgresql" else ""
+    lock = " FOR KEY SHARE" if connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor:
         cursor.execute(_HELD + lock, [_ROW])
         row = cursor.fetchone()

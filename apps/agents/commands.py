@@ -18,12 +18,14 @@ class Outbound(Struct):
 class ProjectUpdate(Outbound):
     """``project_update``: the project as it is now; a newer one may replace it while the link is down.
 
-    Sent when a project starts, changes, or its tasks were changed by people. ``tasks`` is the whole board.
+    Sent when a project starts, changes, or its tasks were changed by people. ``tasks`` is the whole board but for
+    ``tasksLeftOut`` tasks that the frame has no room for.
     An agents-server begins to work on a project when ``project.status`` is ``inProgress``.
     """
 
     project: p.ProjectView
     tasks: list[p.TaskView] = field(default_factory=list)
+    tasks_left_out: int = 0
 
 
 class UserFeedback(Outbound):

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from apps.agents import commands
-from apps.agents.cutting import cut
+from apps.agents.cutting import cut_board
 from apps.agents.errors import Ignored
 from apps.agents.events import FeedbackState
 from apps.agents.models import Approval, DeadLetter, OutboxMessage, Run
@@ -67,8 +67,7 @@ LONGEST_PAUSE_S = 60.0
 SYNCED = 1_000
 """Projects in one sync."""
 UPDATE_BYTES = 960 * 1024
-"""What a project's update may take of the 1 MiB that servers read; above, its tasks' descriptions are shortened."""
-_SHORTER = (8_192, 2_048, 512, 128)
+"""What a project's update may take of the 1 MiB that servers read; above, its tasks are cut and left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +260,7 @@ def _by_project(rows: Any) -> dict[UUID, list[str]]:
 def _project_update(project: Project) -> dict[str, Any]:
     tasks = Task.objects.filter(project=project).order_by("position", "number")
     update = commands.ProjectUpdate(project=project_view(project), tasks=[task_view(task) for task in tasks])
-    for longest in _SHORTER:
-        if len(msgspec.json.encode(update)) <= UPDATE_BYTES:
-            break
-        for task in update.tasks:
-            task.description = cut(task.description, longest)
+    cut_board(update, UPDATE_BYTES)
     built: dict[str, Any] = msgspec.to_builtins(update)
     return built
 

@@ -96,7 +96,7 @@ class Director:
             doc.name, doc.brief_text = update.project.name, update.project.brief
             self._ensure_team()
             self._follow_status(update.project.status.value)
-            stopped, reopened = people.read_board(self.site, update.tasks)
+            stopped, reopened = people.read_board(self.site, update.tasks, whole=not update.tasks_left_out)
             for task in stopped:
                 self._stop_task(task)
             if doc.status == "done" and any(task.source == "plan" for task in reopened):

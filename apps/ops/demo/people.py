@@ -8,8 +8,11 @@ from apps.ops.demo.state import TaskDoc
 from apps.projects import events as p
 
 
-def read_board(site: Site, board: list[p.TaskView]) -> tuple[list[TaskDoc], list[TaskDoc]]:
-    """Take up what the board shows; return (tasks not to be worked on any more, tasks to be done again)."""
+def read_board(site: Site, board: list[p.TaskView], *, whole: bool) -> tuple[list[TaskDoc], list[TaskDoc]]:
+    """Take up what the board shows; return (tasks not to be worked on any more, tasks to be done again).
+
+    ``whole``: no task of it was left out.
+    """
     stopped: list[TaskDoc] = []
     reopened: list[TaskDoc] = []
     with site.room.change() as doc:
@@ -26,7 +29,7 @@ def read_board(site: Site, board: list[p.TaskView]) -> tuple[list[TaskDoc], list
         shown = {view.task_id for view in board}
         for task in list(doc.tasks.values()):
             # A task that AutoCode has shown before and shows no more was deleted by somebody.
-            if task.on_board and task.task_id not in shown and task.status not in plans.FINAL:
+            if whole and task.on_board and task.task_id not in shown and task.status not in plans.FINAL:
                 task.status, task.reason = "cancelled", "removed from the board"
                 stopped.append(task)
     return stopped, reopened

@@ -201,7 +201,9 @@ class AutoCodeSide:
 
     # --- commands -----------------------------------------------------------------------------------------------
 
-    async def project(self, brief: str, status: str = "inProgress", tasks: list[Message] | None = None) -> None:
+    async def project(
+        self, brief: str, status: str = "inProgress", tasks: list[Message] | None = None, left_out: int = 0
+    ) -> None:
         self.status = status
         stamp = "2026-01-01T00:00:00.000Z"
         project = {
@@ -213,7 +215,7 @@ class AutoCodeSide:
             "statusReason": "",
             "createdAt": stamp,
         }
-        await self.send("project_update", {"project": project, "tasks": tasks or []})
+        await self.send("project_update", {"project": project, "tasks": tasks or [], "tasksLeftOut": left_out})
 
     def task(self, task_id: str, title: str, **fields: Any) -> Message:
         view = {

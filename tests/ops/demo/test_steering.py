@@ -189,6 +189,18 @@ async def test_tasks_that_people_close_or_remove_are_left_alone(start):
     side.consistent()
 
 
+async def test_tasks_that_the_frame_had_no_room_for_are_still_done(start):
+    side = await start(speed=60)
+    await side.project(BUG)
+    await side.until(lambda: "changelog" in side.board)
+    board = [side.task(key, "x", status=view["status"]) for key, view in side.board.items()]
+    await side.project(BUG, tasks=board)
+    await side.project(BUG, tasks=[task for task in board if task["taskId"] != "changelog"], left_out=1)
+    await side.finished()
+    assert side.has("CHANGELOG.md")
+    side.consistent()
+
+
 async def test_a_finished_task_that_people_reopen_is_done_again(side):
     await side.project(BUG)
     await side.finished()

@@ -19,6 +19,7 @@ from apps.agents.services.upkeep import run_once
 from apps.core.actor import AGENTS_SERVER
 from apps.core.errors import AlreadyDecided, Expired, Forbidden, InvalidField, NotFound
 from apps.projects.models import ProjectEvent
+from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
 from tests.support.factories import a_member, a_person, a_project, owner_of
 
@@ -148,6 +149,39 @@ def test_two_must_agree_where_two_are_asked_for():
     with pytest.raises(AlreadyDecided):
         question.decide()
     question.decide(by=a_member(question.project, "approver"))
+    assert question.row.state == "approved"
+
+
+@pytest.mark.parametrize("how", ["removed", "demoted", "deactivated"])
+def test_the_consent_of_who_may_no_longer_decide_does_not_count(how):
+    question = Question(quorum=2)
+    project, owner = question.project, owner_of(question.project)
+    gone, second, third = (a_member(project, "approver") for _ in range(3))
+    question.decide(by=gone)
+    if how == "removed":
+        MembershipService(owner).remove(guid=project.guid, user_id=gone.pk)
+    elif how == "demoted":
+        MembershipService(owner).change_role(guid=project.guid, user_id=gone.pk, role=Role.CONTRIBUTOR)
+    else:
+        type(gone).objects.filter(pk=gone.pk).update(is_active=False)
+    told = question.decide(by=second)
+    assert question.row.state == "pending"
+    assert "(1 of 2)" in told.data.decode()
+    question.decide(by=third)
+    assert question.row.state == "approved"
+
+
+def test_a_consent_counts_again_with_its_givers_role():
+    question = Question(quorum=2)
+    project, owner = question.project, owner_of(question.project)
+    first, second = (a_member(project, "approver") for _ in range(2))
+    question.decide(by=first)
+    for role in (Role.CONTRIBUTOR, Role.APPROVER):
+        MembershipService(owner).change_role(guid=project.guid, user_id=first.pk, role=role)
+        if role is Role.CONTRIBUTOR:
+            question.decide(by=second)
+    assert question.row.state == "pending"
+    question.decide(by=first)
     assert question.row.state == "approved"
 
 

@@ -34,6 +34,7 @@ from apps.core.errors import AlreadyDecided, Expired, Forbidden, InvalidField, N
 from apps.projects.events import ActorRef, NotificationKind, Severity, TextFormat
 from apps.projects.permissions import Role
 from apps.projects.records import LoggedEvent
+from apps.projects.selectors.access import roles_in
 from apps.projects.services.base import Service, key, text
 from apps.projects.services.log import ProjectLog
 from apps.projects.services.messages import MessageService
@@ -184,8 +185,8 @@ class ApprovalService(Service):
                 decision=decision,
                 digest=approval.args_digest,
             )
-            if decision == "approve" and approval.quorum > 1 and self._vote(approval) < approval.quorum:
-                return self._tell_vote(log, approval)
+            if decision == "approve" and approval.quorum > 1 and (given := self._vote(approval)) < approval.quorum:
+                return self._tell_vote(log, approval, given)
             self._remember(log, approval, decision, remember)
             approval.edited_args = as_kept(edited_args) if decision == "edit" else None
             return self._resolve(log, approval, _STATES[decision], a.DecisionSource.USER, by=log.author, reason=reason)
@@ -303,15 +304,20 @@ class ApprovalService(Service):
     # --- votes --------------------------------------------------------------------------------------------------
 
     def _vote(self, approval: Approval) -> int:
-        """Add the actor's consent and return how many there are. Raises ``AlreadyDecided`` for a second one."""
+        """Add the actor's consent and return how many there are of people who may decide now.
+
+        Raises ``AlreadyDecided`` for a second one, unless there are enough since somebody's role came back.
+        """
         vote, new = ApprovalVote.objects.get_or_create(approval=approval, user_id=self.actor.id)
-        if not new:
+        voters = ApprovalVote.objects.filter(approval=approval).values_list("user_id", flat=True)
+        needed = Role.from_word(approval.required_role)
+        given = sum(role >= needed for role in roles_in(approval.project_id, [str(voter) for voter in voters]).values())
+        if not new and given < approval.quorum:
             details = {"by": {"id": self.actor.id}, "at": moment(vote.created_at), "decision": "approve"}
             raise AlreadyDecided("You have already agreed.", details=details)
-        return ApprovalVote.objects.filter(approval=approval).count()
+        return given
 
-    def _tell_vote(self, log: ProjectLog, approval: Approval) -> LoggedEvent:
-        given = ApprovalVote.objects.filter(approval=approval).count()
+    def _tell_vote(self, log: ProjectLog, approval: Approval, given: int) -> LoggedEvent:
         what = approval.title or approval.tool or approval.key
         return self._say(log, f"{self.actor.name} approved “{what}” ({given} of {approval.quorum}).")
 

@@ -9,7 +9,6 @@ hiredis the protocol. The name of a group's channel and the form of a message ar
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import uuid
 from collections import deque
@@ -223,8 +222,11 @@ class Listener:
         while self._line is None and self._wanted:
             await asyncio.sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)])
             attempt += 1
-            with contextlib.suppress(Disconnected, OSError, TimeoutError, hiredis.HiredisError):
+            try:
                 await self._connect()
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody else would try again
+                if attempt == 1:
+                    logger.warning("Redis is not reached (%s); it is tried until it is", type(error).__name__)
 
     def close(self) -> None:
         """Hang up and want nothing more."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis as Client
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from apps.realtime import redis_layer
 from apps.realtime.redis_layer import PubSubChannelLayer
@@ -128,6 +131,32 @@ async def test_a_redis_that_is_away_is_told_and_found_again(ears: Ears, private_
         await ears.layer.group_send("room", {"type": "x", "n": 2})
     with pytest.raises((RedisError, OSError)):
         await Ears(private_redis.url).open()
+    await asyncio.to_thread(private_redis.start)
+    await ears.heard_again(10)
+
+
+async def test_a_redis_that_answers_nobody_is_found_again(
+    ears: Ears, private_redis: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    """A lost machine refuses nothing: the attempt to connect ends by redis-py's own clock."""
+    unanswered = asyncio.Event()
+    opening = redis_layer.Line.open
+
+    async def watched(*args: Any) -> Any:
+        try:
+            return await opening(*args)
+        except RedisTimeout:
+            unanswered.set()
+            raise
+
+    monkeypatch.setattr(redis_layer.Line, "open", watched)
+    await asyncio.to_thread(private_redis.kill)
+    with contextlib.ExitStack() as stack:
+        deaf = stack.enter_context(socket.create_server(("127.0.0.1", private_redis.port), backlog=0))
+        filling = stack.enter_context(socket.socket())  # the only place in the queue: who comes later gets no answer
+        filling.connect(deaf.getsockname())
+        async with asyncio.timeout(PATIENCE):
+            await unanswered.wait()
     await asyncio.to_thread(private_redis.start)
     await ears.heard_again(10)
 

@@ -72,21 +72,37 @@ class Ear:
             channel: str = await self._layer.new_channel("process.")
             await self._layer.group_add(CONTROL, channel)
             self._channel = channel
-            for room in list(self._manager.rooms.values()):
-                await self.join(room)
+            await self.join_all()
         return self._channel
+
+    async def join_all(self) -> None:
+        """Subscribe to all rooms that are not subscribed, together: a silent layer takes one ``PATIENCE``, not many.
+
+        Failures are logged, in one line, and tried again by the position check.
+        """
+        rooms = [room for room in self._manager.rooms.values() if not room.subscribed]
+        failures = [error for error in await asyncio.gather(*map(self._join, rooms)) if error is not None]
+        if failures:
+            logger.warning("%d rooms are not subscribed (%s)", len(failures), type(failures[0]).__name__)
 
     async def join(self, room: Room) -> None:
         """Subscribe to a room. A failure is logged and tried again by the position check."""
+        error = await self._join(room)
+        if error is not None:
+            logger.warning("room %s is not subscribed (%s)", room.guid, type(error).__name__)
+
+    async def _join(self, room: Room) -> BaseException | None:
+        """Return why the room is not subscribed, or None."""
         if self._channel is None:
-            return
+            return None
         try:
             await asyncio.wait_for(self._layer.group_add(room_group(room.guid), self._channel), PATIENCE)
-            room.subscribed = True
         except (Exception, asyncio.CancelledError) as error:  # see above
             if isinstance(error, asyncio.CancelledError) and asked_to_end():
                 raise
-            logger.warning("room %s is not subscribed (%s)", room.guid, type(error).__name__)
+            return error
+        room.subscribed = True
+        return None
 
     async def leave(self, room: Room) -> None:
         """Subscribe no more."""

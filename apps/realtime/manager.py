@@ -65,6 +65,7 @@ class WebSocketManager:
         self.ear = Ear(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: dict[str, asyncio.Future[Room]] = {}
+        self._joining: asyncio.Task[None] | None = None
         self.thrift = memory.Thrift()
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -222,6 +223,9 @@ class WebSocketManager:
         open_rooms = [room for room in self.rooms.values() if room.opened.is_set()]
         if not open_rooms:
             return
+        if not all(room.subscribed for room in open_rooms) and (self._joining is None or self._joining.done()):
+            # Not awaited: as long as the layer is silent, this check is all that the rooms have.
+            self._joining = self.spawn(self.ear.join_all())
         found = await in_thread(positions, [room.project_id for room in open_rooms])
         for room in open_rooms:
             position = found.get(room.project_id)
@@ -232,8 +236,6 @@ class WebSocketManager:
             if position.access_version != room.access_version:
                 await self.rights.check_room(room)
                 room.access_version = position.access_version  # afterwards: a check that failed is made again
-            if not room.subscribed:
-                await self.ear.join(room)
 
     async def _check_link(self) -> None:
         """Compare what the rooms were told about the agents link with how it stands."""

@@ -1,17 +1,20 @@
-"""The database is away in the middle of a recovery: whoever was in the room is still in it, and misses nothing."""
+"""The database or the layer is away, perhaps amid a recovery: whoever was in the room still is, and misses nothing."""
 
 # ruff: noqa: PLR0917 - fixtures are arguments
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from channels.layers import get_channel_layer
 from django.db import OperationalError
 
 from apps.projects.services.members import MembershipService
 from apps.projects.services.tasks import TaskService
+from apps.realtime.broadcaster import broadcaster
 from apps.realtime.close_codes import CloseCode
 from apps.realtime.recovery import Recovery
 from tests.realtime.conftest import do, until
@@ -77,3 +80,27 @@ async def test_a_right_that_could_not_be_asked_is_asked_again(manager, project, 
         await until(lambda: len(asked) >= 3)
         await tab.nothing_more("project_left")
     await tab.next("project_left")
+
+
+async def test_a_silent_layer_does_not_hold_up_the_position_check(manager, project, ada, browsers, monkeypatch):
+    tab = await browsers(ada)
+    await tab.join(project)
+    room = manager.rooms[str(project.guid)]
+    the_layer: Any = get_channel_layer()
+    add, answers, asked = the_layer.group_add, asyncio.Event(), []
+
+    async def silent(group: str, channel: str) -> None:
+        asked.append(group)
+        await answers.wait()
+        await add(group, channel)
+
+    monkeypatch.setattr(broadcaster, "_publish", lambda *_: None)
+    monkeypatch.setattr(the_layer, "group_add", silent)
+    room.subscribed = False
+    await until(lambda: bool(asked))
+    for _ in range(3):
+        seq = await a_task(ada, project)
+        assert [event["seq"] for event in await tab.events(1, patience=1)] == [seq]
+    assert len(asked) == 1
+    answers.set()
+    await until(lambda: room.subscribed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -43,13 +43,16 @@ class EventType:
     topic: str
 
 
+ROOM: Final = "room"
+"""The topic of whatever has none of its own."""
+
 P = TypeVar("P", bound=type[Payload])
 
 _by_name: dict[str, EventType] = {}
 _by_payload: dict[type[Payload], EventType] = {}
 
 
-def event(name: str, *classes: EventClass, topic: str = "room") -> Callable[[P], P]:
+def event(name: str, *classes: EventClass, topic: str = ROOM) -> Callable[[P], P]:
     """Declare the payload class of the event ``name``.
 
     ``classes`` are the ways in which it may travel (``message`` is a stream and then durable); ``topic`` is the part
@@ -70,9 +73,10 @@ def event(name: str, *classes: EventClass, topic: str = "room") -> Callable[[P],
     return declare
 
 
-def event_type(name: str) -> EventType:
-    """Return the row of the event ``name``. Raises ``KeyError`` when there is none."""
-    return _by_name[name]
+def topic_of(name: str) -> str:
+    """Return the topic of the event ``name``: ``room`` when there is none, as for one that a newer version declares."""
+    row = _by_name.get(name)
+    return row.topic if row is not None else ROOM
 
 
 def type_of(payload: Payload) -> EventType:

@@ -15,7 +15,7 @@ import msgspec
 
 from apps.core import clock
 from apps.core.errors import AutoCodeError, InvalidField, InvalidMessage, MalformedJson, TooLarge
-from apps.core.events import event_type
+from apps.core.events import topic_of
 from apps.core.ids import is_key, new_id
 from apps.projects.records import LoggedEvent
 from apps.realtime.coalescing import Piece
@@ -144,7 +144,7 @@ def _guid(value: Any) -> str | None:
 
 def event_frame(guid: str, event: LoggedEvent) -> bytes:
     """Return the envelope of a durable event: its payload goes in as it is stored, byte for byte."""
-    topic = room_topic(guid, event_type(event.type).topic)
+    topic = room_topic(guid, topic_of(event.type))
     return b'{"type":"%b","projectGuid":"%b","data":%b,"timestamp":"%b","id":"%b","seq":%d,"topic":"%b"}' % (
         event.type.encode(),
         guid.encode(),
@@ -165,7 +165,7 @@ def piece_frame(guid: str, piece: Piece) -> bytes:
             "data": piece.data,
             "timestamp": piece.at,
             "id": new_id(),
-            "topic": room_topic(guid, event_type(piece.type).topic),
+            "topic": room_topic(guid, topic_of(piece.type)),
         }
     )
 

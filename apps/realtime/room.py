@@ -19,7 +19,7 @@ import msgspec
 
 from apps.agents.events import AgentsLink
 from apps.core import clock
-from apps.core.events import event_type
+from apps.core.events import topic_of
 from apps.projects.aio import in_thread, log_failure
 from apps.projects.records import Position
 from apps.projects.selectors.events import positions, read_events
@@ -149,7 +149,7 @@ class Room:
         for _, (type_, frame) in ready:
             if type_ in ENDING:
                 self._end(type_, frame)
-        self._ready += [(seq, event_type(type_).topic, frame) for seq, (type_, frame) in ready]
+        self._ready += [(seq, topic_of(type_), frame) for seq, (type_, frame) in ready]
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().call_later(TOGETHER_S, self._flush)
         self.wake()
@@ -335,7 +335,7 @@ class Room:
         if self.kept.knows(piece):
             return  # another process opened the room and asked for the texts so far
         self.kept.add(piece)
-        self._ready.append((0, event_type(piece.type).topic, of_piece(self.guid, piece)))
+        self._ready.append((0, topic_of(piece.type), of_piece(self.guid, piece)))
         if self._flushing is None:
             # At the end of this turn: what a viewer waits for letter by letter is not worth a millisecond.
             self._flushing = asyncio.get_running_loop().call_soon(self._flush)
@@ -357,7 +357,7 @@ class Room:
         """
         frames = []
         for piece in self.kept.pieces():
-            if viewer.wants_piece(event_type(piece.type).topic):
+            if viewer.wants_piece(topic_of(piece.type)):
                 frame = self._live.get(piece.key)
                 if frame is None or frame.piece is not piece:
                     frame = self._live[piece.key] = unencoded(self.guid, piece, ENVELOPE + len(piece.text))

@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import AsyncClient
 
 from apps.projects.models import Project, ProjectEvent
 from apps.projects.services.members import MembershipService
+from apps.projects.services.tasks import TaskService
 from apps.realtime import draining
+from apps.realtime.broadcaster import broadcaster
 from tests.realtime.conftest import do
 from tests.realtime.test_rooms import add_tasks
 from tests.support.browser import token_of
@@ -54,6 +57,31 @@ async def test_the_list_has_the_same_envelopes_as_the_socket(manager, project, a
     assert (page["next"], page["previous"]) == (None, None)
     assert [envelope["type"] for envelope in page["live"]] == ["agents_link", "presence_state"]
     assert [member["username"] for member in page["live"][1]["data"]["members"]] == ["ada"]
+
+
+async def test_what_only_a_newer_version_knows_stops_no_reader(manager, project, ada, browsers, api, monkeypatch):
+    """While versions change hands, the log holds types that this process has never heard of."""
+
+    def work() -> list[int]:
+        with transaction.atomic():
+            service = TaskService(ada.actor)
+            seqs = [service.create(guid=project.guid, title=f"Task {number}").seq for number in range(3)]
+            ProjectEvent.objects.filter(project=project, seq=seqs[1]).update(type="from_tomorrow")
+        return seqs
+
+    monkeypatch.setattr(broadcaster, "_publish", lambda *_: None)
+    tab = await browsers(ada)
+    joined = await tab.join(project)
+    seqs = await do(work)
+    live = await tab.events(3)
+    assert [event["seq"] for event in live] == seqs
+    assert live[1]["type"] == "from_tomorrow"
+    assert live[1]["topic"] == f"project:{project.guid}/room"
+    back = await browsers(ada)
+    assert (await back.join(project, lastSeq=1, epoch=joined["epoch"]))["recovered"] is True
+    assert (await back.events(seqs[-1] - 1))[-3:] == live
+    for query in ({"after": joined["lastSeq"]}, {"before": seqs[-1] + 1, "limit": 3}):
+        assert (await body(await api("events/", **query)))["results"] == live
 
 
 async def test_pages_lead_forward_and_back(manager, project, ada, api):

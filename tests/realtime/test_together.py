@@ -55,9 +55,9 @@ async def writes(room: Room) -> Writes:
     return owner
 
 
-def published(room: Room, seq: int) -> None:
-    envelope = {"type": "task_created", "seq": seq, "data": {}}
-    room.take_events([(seq, "task_created", json.dumps(envelope).encode())])
+def published(room: Room, seq: int, type_: str = "task_created") -> None:
+    envelope = {"type": type_, "seq": seq, "data": {}}
+    room.take_events([(seq, type_, json.dumps(envelope).encode())])
 
 
 async def test_two_publishes_within_a_millisecond_are_one_write(room: Room, writes: Writes) -> None:
@@ -66,6 +66,18 @@ async def test_two_publishes_within_a_millisecond_are_one_write(room: Room, writ
     published(room, 2)
     await writes.news.wait()
     assert writes.all == [[1, 2]]
+
+
+async def test_what_only_a_newer_version_knows_is_passed_on_with_what_follows_it(room: Room, writes: Writes) -> None:
+    published(room, 1)
+    published(room, 2, "from_tomorrow")
+    published(room, 3)
+    await writes.news.wait()
+    assert writes.all == [[1, 2, 3]]
+    writes.news.clear()
+    room.take_pieces([Piece(name, name, Shape.LATEST, {}, "") for name in ("news_from_tomorrow", "presence_state")])
+    await writes.news.wait()
+    assert [json.loads(frame.data)["type"] for frame in writes.frames[3:]] == ["news_from_tomorrow", "presence_state"]
 
 
 async def test_one_that_comes_later_is_not_waited_for(room: Room, writes: Writes) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from apps.agents import fold
 from apps.agents.selectors.snapshot import room_snapshot
-from apps.core.events import event_type
+from apps.core.events import catalogue
 from apps.projects.models import Project
 from apps.projects.records import LoggedEvent
 from apps.projects.selectors.events import read_events
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 def recorded(event: LoggedEvent) -> fold.Recorded:
     """Return a log event as the fold takes it."""
-    payload = msgspec.json.decode(event.data, type=event_type(event.type).payload)
+    payload = msgspec.json.decode(event.data, type=catalogue()[event.type].payload)
     return fold.Recorded(
         seq=event.seq, type=event.type, at=event.at, payload=payload, data=msgspec.json.decode(event.data)
     )

@@ -9,10 +9,12 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import hashlib
+import logging
 import math
 from typing import Any, Final
 
 from django.conf import settings
+from django.db import Error
 
 from apps.accounts.database_clock import database_now
 from apps.accounts.models import AuditEntry, User
@@ -22,6 +24,8 @@ from apps.core import clock
 from apps.core.actor import SYSTEM, Actor
 from apps.core.correlation import current_correlation_id
 from apps.core.whence import whence
+
+logger = logging.getLogger(__name__)
 
 LONGEST: Final = 200  # characters of what somebody else may have written
 
@@ -112,9 +116,17 @@ class _RefusalRate(WindowThrottle):
 
 
 def refused(actor: Actor, what: str, *, project: str = "", why: str = "") -> None:
-    """Append that ``actor`` was not allowed ``what``; at most ten a minute for one of them."""
-    if not _RefusalRate().wait_for(f"audit:refused:{actor.id}"):
-        record(Deed.REFUSED, actor=actor, outcome=Outcome.REFUSED, project=project, what=what, why=why)
+    """Append that ``actor`` was not allowed ``what``; at most ten a minute for one of them.
+
+    Never raises: nothing was done that an entry would have to stand for, and whoever was refused waits for the answer.
+    """
+    try:
+        if not _RefusalRate().wait_for(f"audit:refused:{actor.id}"):
+            record(Deed.REFUSED, actor=actor, outcome=Outcome.REFUSED, project=project, what=what, why=why)
+    except Error as error:
+        logger.warning("the refusal of %s is not written down: %s", what, str(error).strip())
+    except Exception:
+        logger.exception("the refusal of %s is not written down", what)
 
 
 def forget_old(*, until: float = math.inf) -> int:

@@ -5,19 +5,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
 from django.db import OperationalError
+from django.test import AsyncClient
 
+from apps.accounts import audit
 from apps.projects.services.members import MembershipService
 from apps.projects.services.tasks import TaskService
 from apps.realtime.broadcaster import broadcaster
 from apps.realtime.close_codes import CloseCode
 from apps.realtime.recovery import Recovery
 from tests.realtime.conftest import do, until
+from tests.support.browser import token_of
 
 
 async def a_task(person: Any, project: Any) -> int:
@@ -80,6 +84,20 @@ async def test_a_right_that_could_not_be_asked_is_asked_again(manager, project, 
         await until(lambda: len(asked) >= 3)
         await tab.nothing_more("project_left")
     await tab.next("project_left")
+
+
+async def test_a_refusal_that_cannot_be_written_down_is_answered(project, member, browsers, monkeypatch):
+    tab = await browsers(await member("viewer"))
+    await tab.join(project)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    monkeypatch.setattr(audit, "record", fail)
+    assert (await tab.refused("create_task", {"title": "x"}, project))["code"] == "forbidden"
+    path, headers = f"/api/v1/projects/{project.guid}/tasks/", {"Authorization": f"Bearer {token_of(tab.user)}"}
+    answer = await AsyncClient().post(path, {"title": "x"}, "application/json", headers=headers)
+    assert (answer.status_code, json.loads(answer.content)["error"]["code"]) == (403, "forbidden")
 
 
 async def test_a_silent_layer_does_not_hold_up_the_position_check(manager, project, ada, browsers, monkeypatch):

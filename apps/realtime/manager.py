@@ -204,6 +204,7 @@ class WebSocketManager:
         except BaseException:
             self.rooms.pop(access.guid, None)
             self.recoveries.pop(access.guid, None)
+            await self.ear.leave(room)
             raise
         room.open_at(position)
         await self.presence.load(room)

@@ -19,6 +19,7 @@ from apps.projects.services.members import MembershipService
 from apps.projects.services.tasks import TaskService
 from apps.realtime.broadcaster import broadcaster
 from apps.realtime.close_codes import CloseCode
+from apps.realtime.groups import room_group
 from apps.realtime.recovery import Recovery
 from tests.realtime.conftest import do, until
 from tests.support.browser import token_of
@@ -98,6 +99,21 @@ async def test_a_refusal_that_cannot_be_written_down_is_answered(project, member
     path, headers = f"/api/v1/projects/{project.guid}/tasks/", {"Authorization": f"Bearer {token_of(tab.user)}"}
     answer = await AsyncClient().post(path, {"title": "x"}, "application/json", headers=headers)
     assert (answer.status_code, json.loads(answer.content)["error"]["code"]) == (403, "forbidden")
+
+
+async def test_a_room_that_cannot_be_opened_is_not_listened_to(manager, project, ada, browsers, monkeypatch):
+    def fail(*_: Any) -> None:
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    tab = await browsers(ada)
+    the_layer: Any = get_channel_layer()
+    group = room_group(str(project.guid))
+    with monkeypatch.context() as away:
+        away.setattr("apps.realtime.manager.positions", fail)
+        assert (await tab.refused("join_project", {}, project))["code"] == "unavailable"
+    assert group not in the_layer.groups
+    await tab.join(project)
+    assert group in the_layer.groups
 
 
 async def test_a_silent_layer_does_not_hold_up_the_position_check(manager, project, ada, browsers, monkeypatch):

@@ -134,7 +134,7 @@ class Workers:
         logger.error("worker %d ended (exit code %d); another one begins in %g s", worker.number, code, pause)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), pause)
-        if not self._stopping.is_set():
+        if not self._stopping.is_set() and self._current[worker.number] is worker:  # else it was replaced meanwhile
             self._begin(worker.number)
 
     def _stop(self) -> None:
@@ -156,8 +156,9 @@ class Workers:
             return
         self._rolling = True
         try:
-            for number, old in sorted(self._current.items()):
-                if self._stopping.is_set() or not await self._replace(number, old):
+            for number in range(len(self._own)):
+                # Looked up when its turn comes: one that died meanwhile has a successor, which is the one to replace.
+                if self._stopping.is_set() or not await self._replace(number, self._current[number]):
                     return
         finally:
             self._rolling = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -37,6 +38,11 @@ def crew(private_redis, serve):
 
 def ups(server) -> int:
     return server.log.read_text().count("is up (process")
+
+
+def process_of(server, number: int) -> int:
+    """Return the process id of the worker that came up first with this number."""
+    return int(re.findall(rf"worker {number} is up \(process (\d+)\)", server.log.read_text())[0])
 
 
 async def test_workers_share_a_socket_and_are_one_room(crew, browsers, ada, room):
@@ -81,6 +87,31 @@ async def test_sighup_replaces_the_workers_one_after_the_other(crew, browsers, a
     await until(lambda: ups(server) == 4 and len(workers(server)) == 2, patience=30)
     assert not set(before) & set(workers(server))
     await (await browsers(ada, url=server.url)).join(room)
+
+
+async def test_a_worker_that_dies_while_others_are_replaced_leaves_none_too_many(crew, browsers, ada, room):
+    server = await crew(2, AUTOCODE_DRAIN_S=2)
+    await until(lambda: ups(server) == 2)
+    before = workers(server)
+    for _ in range(12):  # the first one takes a while to drain
+        await browsers(ada, url=server.url)
+    last = process_of(server, 1)
+    server.signal(signal.SIGHUP)
+    os.kill(last, signal.SIGKILL)
+    await until(lambda: ups(server) == 5, patience=30)  # the first one's, the dead one's, and that one's successor
+    await until(lambda: len(workers(server)) == 2)
+    assert not set(before) & set(workers(server))
+
+
+async def test_a_dead_worker_that_is_replaced_before_its_pause_is_over_gets_one_successor(crew):
+    server = await crew(2)
+    await until(lambda: ups(server) == 2)
+    before = workers(server)
+    os.kill(process_of(server, 0), signal.SIGKILL)
+    await until(lambda: "worker 0 ended" in server.log.read_text())
+    server.signal(signal.SIGHUP)
+    await until(lambda: ups(server) == 4 and len(workers(server)) == 2)
+    assert not set(before) & set(workers(server))
 
 
 async def test_workers_end_with_their_parent(crew):

@@ -208,7 +208,7 @@ class WebSocketManager:
             raise
         room.open_at(position)
         await self.presence.load(room)
-        ports.publisher.wanted(access.guid)
+        room.ask_for_texts()
         metrics.ROOMS.set(len(self.rooms))
         room_opened.send_robust(sender=WebSocketManager, guid=access.guid)
         return room

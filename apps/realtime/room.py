@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from apps.core.events import topic_of
 from apps.projects.aio import in_thread, log_failure
 from apps.projects.records import Position
 from apps.projects.selectors.events import positions, read_events
-from apps.realtime import metrics
+from apps.realtime import metrics, ports
 from apps.realtime.coalescing import ENDING, Kept, Piece, Shape
 from apps.realtime.config import config
 from apps.realtime.cursor import Cursor
@@ -41,6 +42,7 @@ HELD: Final = 1_000  # pieces that wait behind a hole
 LINK_TRUTH: Final = ("state", "since", "queued", "gap", "acks")  # of the agents link, what time alone does not change
 ENDED: Final = 512  # streams whose end is remembered, so that a late piece cannot begin them again
 ENVELOPE: Final = 300  # bytes around the text of a piece, or all of one without text; about
+ASK_S: Final = 1.0  # for an answer about the texts so far
 RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 TOGETHER_S: Final = 0.001
@@ -78,6 +80,7 @@ class Room:
         self._live: WeakValueDictionary[str, Frame] = WeakValueDictionary()
         """What is on its way to newcomers of ``kept``."""
         self._repair: asyncio.Task[None] | None = None
+        self._asked_at = -math.inf
         self._waiters: set[asyncio.Future[None]] = set()
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -332,6 +335,8 @@ class Room:
             return
         if piece.shape is Shape.MEMBERS:
             self.members.apply(piece.data)
+        if piece.shape is Shape.TEXT and piece.offset > len(self.kept.text(piece.key)):
+            self._miss_text()
         if self.kept.knows(piece):
             return  # another process opened the room and asked for the texts so far
         self.kept.add(piece)
@@ -339,6 +344,17 @@ class Room:
         if self._flushing is None:
             # At the end of this turn: what a viewer waits for letter by letter is not worth a millisecond.
             self._flushing = asyncio.get_running_loop().call_soon(self._flush)
+
+    def ask_for_texts(self) -> None:
+        """Ask whoever publishes here for the texts so far: the room is new, or a piece of one was lost."""
+        self._asked_at = clock.monotonic()
+        ports.publisher.wanted(self.guid)
+
+    def _miss_text(self) -> None:
+        """Ask once, not for each piece that comes before the answer; afterwards, for that may come at once."""
+        if clock.monotonic() - self._asked_at > ASK_S:
+            self._asked_at = clock.monotonic()
+            asyncio.get_running_loop().call_soon(self.ask_for_texts)
 
     def correct_link(self, view: AgentsLink) -> None:
         """Tell the viewers how the agents link stands, if they were told otherwise, or nothing.

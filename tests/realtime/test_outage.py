@@ -22,6 +22,7 @@ from apps.realtime.close_codes import CloseCode
 from apps.realtime.groups import room_group
 from apps.realtime.recovery import Recovery
 from tests.realtime.conftest import do, until
+from tests.realtime.test_rooms import piece
 from tests.support.browser import token_of
 
 
@@ -138,3 +139,24 @@ async def test_a_silent_layer_does_not_hold_up_the_position_check(manager, proje
     assert len(asked) == 1
     answers.set()
     await until(lambda: room.subscribed)
+
+
+async def test_a_text_of_which_pieces_were_lost_is_asked_for_again(manager, project, ada, browsers, monkeypatch):
+    tab = await browsers(ada)
+    await tab.join(project)
+    room = manager.rooms[str(project.guid)]
+    monkeypatch.setattr("apps.realtime.room.ASK_S", 0.0)  # as if nobody had asked for long
+    piece(project, "one ")
+    await tab.next("message")
+    with monkeypatch.context() as blip:
+        lost: list[Any] = []
+        blip.setattr(room, "take_pieces", lost.extend)
+        piece(project, "two ")
+        await until(lambda: bool(lost))
+    piece(project, "three")
+    assert (await tab.next("message"))["data"]["offset"] == len("one two ")
+    assert (await tab.next("message"))["data"]["delta"] == "one two three"
+    late = await browsers(ada)
+    await late.join(project)
+    assert (await late.next("message"))["data"]["delta"] == "one two three"
+    await tab.nothing_more("message")

@@ -90,6 +90,37 @@ async def test_runs_that_the_server_forgot_end_as_lost(server, project):
     assert (run.status, run.stop_reason) == ("failed", "lost")
 
 
+async def test_a_report_about_all_projects_overtakes_nothing_that_was_sent_before(server, project):
+    """The queue of a down time holds a run's end; the answer to the sync comes behind it."""
+    await db(lambda: RunService(AGENTS_SERVER).start(guid=project.guid, run_id="r", agent_id="x"))
+    queue = [
+        *(server.message("agent_message", project.guid, {"agentId": "x", "content": str(n)}) for n in range(60)),
+        server.message("done", project.guid, {"runId": "r", "status": "completed"}),
+    ]
+    async with linked(server, batch=5):
+        await server.connected()
+        report = server.message("status_report", None, {"openRunIds": []})
+        await server.send(*queue, report)
+        for one in (*queue, report):
+            assert (await server.answer(one["id"]))["type"] == "ack"
+    assert await db(lambda: Run.objects.get().status) == "completed"
+
+
+async def test_a_report_about_all_projects_is_overtaken_by_nothing_that_was_sent_after(server, project):
+    """What starts behind the report is not in it, and is open."""
+    guids = [str(one.guid) for one in (project, *[await db(a_project) for _ in range(5)])]
+    for guid in guids:
+        await db(lambda guid=guid: RunService(AGENTS_SERVER).start(guid=guid, run_id="old", agent_id="x"))
+    new = [server.message("run_started", guid, {"runId": "new", "agentId": "x"}) for guid in guids]
+    async with linked(server):
+        await server.connected()
+        await server.send(server.message("status_report", None, {"openRunIds": []}), *new)
+        for one in new:
+            await server.answer(one["id"])
+    runs = await db(lambda: set(Run.objects.values_list("key", "status")))
+    assert runs == {("old", "failed"), ("new", "running")}
+
+
 async def test_an_unstarted_run_is_started_by_its_first_call(server, project):
     async with linked(server):
         await server.connected()

@@ -10,6 +10,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from apps.agents.link import inbox, streams
+from apps.agents.link import messages as m
 from apps.agents.link.database import finish
 from apps.agents.link.inbox import Item
 from apps.agents.link.options import LinkOptions
@@ -48,20 +49,28 @@ class Lanes:
         self._waiting = 0
         self._room = asyncio.Event()
         self._room.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._projects: set[str] = set()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def put(self, item: Item) -> None:
-        """Add an item to its lane; waits while too much is waiting."""
+        """Add an item to its lane; waits while too much is waiting.
+
+        A report about all projects is written after everything before it, and before this returns.
+        """
         guid = item.envelope.guid or GLOBAL
         if guid not in self._workers and guid in self._projects and streams.is_piece(item.message):
             self._pass_on(guid, item)  # nothing is before it
             return
+        if guid == GLOBAL and isinstance(item.message, m.StatusReport):
+            # It tells what is open at its place among all messages: it must not meet a lane that is behind or ahead.
+            await self._idle.wait()
+            self._add(guid, item)
+            await self._idle.wait()
+            return
         await self._room.wait()
-        self._queues.setdefault(guid, deque()).append(item)
-        self._count(1)
-        if guid not in self._workers:
-            self._workers[guid] = asyncio.create_task(self._work(guid))
+        self._add(guid, item)
 
     async def close(self) -> None:
         """Stop: what is being written is finished, the rest will be sent again by the agents-server."""
@@ -72,8 +81,18 @@ class Lanes:
         if not self.failure.done():
             self.failure.cancel()
 
+    def _add(self, guid: str, item: Item) -> None:
+        self._queues.setdefault(guid, deque()).append(item)
+        self._count(1)
+        if guid not in self._workers:
+            self._workers[guid] = asyncio.create_task(self._work(guid))
+
     def _count(self, change: int) -> None:
         self._waiting += change
+        if self._waiting:
+            self._idle.clear()
+        else:
+            self._idle.set()
         if self._waiting >= self._options.backlog:
             self._room.clear()
         elif self._waiting <= self._options.backlog // 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket as sockets
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -22,11 +23,13 @@ class ScriptedAgents:
     """Speaks the agents-server's side.
 
     ``on_command(frame)`` returns the words to answer a command with: ``["ack"]`` (default), ``[]`` never, ``["nack"]``,
-    ``["nack!"]`` retryable, ``["ack", "close"]``, ``["close"]``, ``["break"]`` (cut without a close frame).
+    ``["nack!"]`` retryable, ``["ack", "close"]``, ``["close"]``, ``["break"]`` (cut without a close frame),
+    ``["hang"]`` (from then on nothing is read from this socket, no ping either). ``narrow``: the system holds little
+    between the two sides.
     """
 
-    def __init__(self, *, welcome: bool = True, acks: bool = True) -> None:
-        self.welcome, self.acks = welcome, acks
+    def __init__(self, *, welcome: bool = True, acks: bool = True, narrow: bool = False) -> None:
+        self.welcome, self.acks, self._narrow = welcome, acks, narrow
         self.server_id, self.epoch, self.offset = "scripted", "one", 0
         self.hellos: list[dict[str, Any]] = []
         self.headers: list[Any] = []
@@ -46,12 +49,18 @@ class ScriptedAgents:
 
     async def start(self) -> None:
         """Listen; on the same port as before when it was stopped."""
+        listener = sockets.socket()
+        listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        if self._narrow:  # the other side's buffer grows with the size of a segment
+            listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4 * 1024)
+            listener.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_MAXSEG, 536)
+        listener.bind(("127.0.0.1", self._port))
         self._server = await serve(
             self._connected,
-            "127.0.0.1",
-            self._port,
+            sock=listener,
             subprotocols=[Subprotocol("autocode.agents.v1")],
             ping_interval=None,
+            close_timeout=1,
         )
         self._port = next(iter(self._server.sockets)).getsockname()[1]
 
@@ -177,6 +186,8 @@ class ScriptedAgents:
                     await socket.close(4101, "closing")
                 case "break":
                     socket.transport.abort()
+                case "hang":
+                    socket.transport.pause_reading()
 
     async def _reply(self, socket: ServerConnection, kind: str, data: dict[str, Any]) -> None:
         await socket.send(msgspec.json.encode({"type": kind, "projectGuid": None, "data": data}).decode())

@@ -10,11 +10,12 @@ import os
 import socket as sockets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
 from apps.agents.link.database import finish
@@ -32,6 +33,9 @@ from apps.core.ids import new_id
 from apps.projects.aio import afterwards, log_failure
 
 logger = logging.getLogger(__name__)
+
+CLOSE_S: Final = 2.0
+"""For a close that both sides take part in; after that the socket is cut."""
 
 
 class _Direct(connect):
@@ -161,9 +165,12 @@ class AgentCommunicationHandler:
             error = "the connection was closed"
             session, opened = None, time.monotonic()
             try:
-                async with await self._open() as socket:
+                socket = await self._open()
+                try:
                     session = self._session(socket, lease)
                     await session.run()
+                finally:
+                    await _hang_up(socket)
             except LeaseLost:
                 raise
             except ConnectionClosed as closed:
@@ -208,7 +215,7 @@ class AgentCommunicationHandler:
             compression=None,  # near, and deflate costs more than it saves
             open_timeout=options.open_timeout,
             ping_interval=None,  # the session asks for life itself: it knows when it is the one who does not read
-            close_timeout=2,
+            close_timeout=CLOSE_S,
             proxy=None,
         )
 
@@ -236,6 +243,17 @@ class AgentCommunicationHandler:
             raise
         except Exception as error:  # noqa: BLE001 - see above: the next report writes it
             logger.warning("the state of the link could not be written: %s", error)
+
+
+async def _hang_up(socket: ClientConnection) -> None:
+    """Close the socket, whatever the other side does: the library waits without end for one that does not read."""
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close(CloseCode.INTERNAL_ERROR)
+    except TimeoutError:
+        logger.info("the agents-server takes no part in the close of its socket")
+    finally:
+        socket.transport.abort()
 
 
 def _why(closed: ConnectionClosed) -> str:

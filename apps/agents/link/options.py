@@ -18,6 +18,8 @@ class LinkOptions:
     ping_interval: float = 15.0
     ping_timeout: float = 10.0
     """A half-open link is noticed within the sum of the two."""
+    write_timeout: float = 30.0
+    """For one frame to leave; an agents-server that reads nothing for so long is given up, even if it writes."""
     backoff_first: float = 0.5
     backoff_longest: float = 30.0
     down_after: float = 30.0

@@ -67,6 +67,7 @@ class Session:
         self._lanes: Lanes | None = None
         self._promises: Promises | None = None
         self._outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._read_on = asyncio.Event()
         self._sync_now = asyncio.Event()
         self._letters: list[float] = []
         self._saved_offset = -1
@@ -195,6 +196,10 @@ class Session:
                 await self._take(message)
 
     async def _take(self, message: frames.Envelope | frames.Bad) -> None:
+        if self._outgoing.qsize() > self._options.backlog:
+            # It writes and does not read its answers: it is slowed down, or what it is owed grows without end.
+            self._read_on.clear()
+            await self._read_on.wait()
         if isinstance(message, frames.Bad):
             await self._bury(message)
         elif not self._own_word(message):
@@ -305,7 +310,10 @@ class Session:
     # --- writing ------------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        """Write what waits, many together when they come together, in frames that a server takes."""
+        """Write what waits, many together when they come together, in frames that a server takes.
+
+        Raises ``OSError`` when the server reads nothing for too long.
+        """
         waiting = self._outgoing
         following = b""
         while True:
@@ -320,7 +328,13 @@ class Session:
                 following = b""
             if not self._may_speak():
                 raise LeaseLost
-            await self._socket.send(frames.joined(batch))
+            try:
+                async with asyncio.timeout(self._options.write_timeout):
+                    await self._socket.send(frames.joined(batch))
+            except TimeoutError:
+                raise OSError("the agents-server does not read what it is sent") from None
+            if waiting.qsize() <= self._options.backlog:
+                self._read_on.set()
 
     # --- time ---------------------------------------------------------------------------------------------------
 
@@ -339,12 +353,12 @@ class Session:
         while True:
             await asyncio.sleep(self._options.ping_interval)
             heard = self._heard
-            pong = asyncio.ensure_future(await self._socket.ping())
-            await asyncio.wait([pong], timeout=self._options.ping_timeout)
-            if pong.done():
-                await pong
-            elif self._listens and self._heard == heard:
-                raise OSError("the agents-server does not answer a ping")
+            try:
+                async with asyncio.timeout(self._options.ping_timeout):
+                    await (await self._socket.ping())  # sending it takes for ever, too, where nobody reads
+            except TimeoutError:
+                if self._listens and self._heard == heard:
+                    raise OSError("the agents-server does not answer a ping") from None
 
     async def _save_offset(self) -> None:
         if self._offsets.resume != self._saved_offset:

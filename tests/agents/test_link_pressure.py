@@ -145,16 +145,17 @@ async def test_an_acknowledgement_in_the_name_of_another_project_counts_for_noth
         await settled(server)
 
 
-async def test_a_promise_that_breaks_the_server_parks_its_project_alone(server, project, monkeypatch):
-    """The server falls over whenever it reads one feedback: the others' words arrive all the same."""
-    monkeypatch.setattr(relay, "REFUSALS", 6)
+@pytest.mark.parametrize(("fault", "refusals"), [("break", 6), ("hang", 3)])
+async def test_a_promise_that_breaks_the_server_parks_its_project_alone(server, project, monkeypatch, fault, refusals):
+    """The server falls over, or silent, whenever it reads one feedback: the others' words arrive all the same."""
+    monkeypatch.setattr(relay, "REFUSALS", refusals)
     monkeypatch.setattr(relay, "LONGEST_PAUSE_S", 1.0)
     others = [await db(a_project) for _ in range(3)]
     await db(lambda: OutboxMessage.objects.all().delete())
-    server.on_command = lambda frame: ["break"] if frame["type"] == "user_feedback" else ["ack"]
+    server.on_command = lambda frame: [fault] if frame["type"] == "user_feedback" else ["ack"]
     await db(lambda: FeedbackService(owner_of(project)).send(guid=project.guid, content="poison", feedback_id="f"))
     await db(say, project, "behind it")
-    async with linked(server, backoff_longest=0.3):
+    async with linked(server, backoff_longest=0.3, ping_interval=0.3, ping_timeout=0.5):
         for turn in range(5):
             for one in others:
                 await db(say, one, str(turn))

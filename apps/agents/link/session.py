@@ -40,6 +40,10 @@ FRAME_BYTES = 256 * 1024
 """Messages are sent together up to this size: what a usual server refuses is four times that."""
 
 
+class Silent(OSError):  # noqa: N818 - a turn of events, not a fault
+    """The agents-server is not heard any more: the line is dead, or it hangs, maybe on what it was sent."""
+
+
 class Session:
     """Speaks on one open socket until it closes, the lease is lost, or it is cancelled.
 
@@ -75,7 +79,7 @@ class Session:
         self.welcomed = False
 
     async def run(self) -> None:
-        """Speak. Raises ``ConnectionClosed`` at the end of the socket, ``LeaseLost``, database errors."""
+        """Speak. Raises ``ConnectionClosed`` at the end of the socket, ``Silent``, ``LeaseLost``, database errors."""
         await patiently(relay.give_back, self._lease.epoch)
         rest = await self._greet()
         lanes = self._lanes = Lanes(
@@ -110,6 +114,9 @@ class Session:
                 task.result()
         except ConnectionClosed as closed:
             broke = self.welcomed and (closed.rcvd is None or closed.rcvd.code not in LEAVES)
+            raise
+        except Silent:
+            broke = self.welcomed
             raise
         finally:
             for task in tasks:
@@ -312,7 +319,7 @@ class Session:
     async def _write(self) -> None:
         """Write what waits, many together when they come together, in frames that a server takes.
 
-        Raises ``OSError`` when the server reads nothing for too long.
+        Raises ``Silent`` when the server reads nothing for too long.
         """
         waiting = self._outgoing
         following = b""
@@ -332,7 +339,7 @@ class Session:
                 async with asyncio.timeout(self._options.write_timeout):
                     await self._socket.send(frames.joined(batch))
             except TimeoutError:
-                raise OSError("the agents-server does not read what it is sent") from None
+                raise Silent("the agents-server does not read what it is sent") from None
             if waiting.qsize() <= self._options.backlog:
                 self._read_on.set()
 
@@ -345,7 +352,7 @@ class Session:
             await self._save_offset()
 
     async def _watch(self) -> None:
-        """Ask for life, and hang up where there is none: raises ``OSError``.
+        """Ask for life, and hang up where there is none: raises ``Silent``.
 
         Any frame that was read meanwhile is life. Where we do not listen ourselves, because the database is slow, the
         answer lies behind what waits to be read.
@@ -358,7 +365,7 @@ class Session:
                     await (await self._socket.ping())  # sending it takes for ever, too, where nobody reads
             except TimeoutError:
                 if self._listens and self._heard == heard:
-                    raise OSError("the agents-server does not answer a ping") from None
+                    raise Silent("the agents-server does not answer a ping") from None
 
     async def _save_offset(self) -> None:
         if self._offsets.resume != self._saved_offset:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 
 import pytest
 
 from apps.agents.link import inbox
 from apps.agents.link.options import LinkOptions
-from apps.agents.models import DeadLetter, OutboxMessage
+from apps.agents.models import DeadLetter, Feedback, OutboxMessage
 from apps.agents.services import relay
 from apps.agents.services.chat import ChatService
+from apps.agents.services.dead_letters import retry
 from apps.agents.services.feedback import FeedbackService
 from apps.projects.services.tasks import TaskService
 from tests.agents.conftest import db, linked, open_ones, settled
@@ -128,6 +131,69 @@ async def test_answers_to_what_was_never_sent_settle_nothing(server, project):
         await server.send(server.message("ack", None, {"id": keys[0]}, id=None))
         assert (await server.command("chat", 2))["id"] == keys[1]
     assert await db(DeadLetter.objects.filter(direction="out").count) == 0
+
+
+async def test_what_an_operator_sends_again_lets_nothing_of_its_project_overtake(server, project):
+    """It stands before what is on its way, and is due: the next one of the project waits for its turn all the same."""
+    other = await db(a_project)
+    await db(lambda: OutboxMessage.objects.all().delete())
+    await db(say, project, "1", "2", "3", "4")
+    answers = {"1": ["nack"], "2": []}
+    server.on_command = lambda frame: answers.get(frame["data"]["content"], ["ack"])
+    async with linked(server):
+        held = await server.command("chat", 2)
+        letter = await db(DeadLetter.objects.get)
+        answers.clear()
+        await db(retry, letter)
+        for word in ("a", "b"):  # the second goes with a look that begins after the operator's wish
+            await db(say, other, word)
+            await settled(server, project=other)
+        words = [frame["data"]["content"] for frame in server.commands("chat")]
+        assert [word for word in words if word.isdigit()] == ["1", "2"]
+        await server.send(server.message("ack", None, {"id": held["id"]}, id=None))
+        await settled(server)
+    words = [frame["data"]["content"] for frame in server.commands("chat")]
+    assert [word for word in dict.fromkeys(words) if word.isdigit()] == ["1", "2", "3", "4"]
+    assert words.count("1") == 2
+
+
+async def test_a_late_refusal_does_not_touch_what_is_on_its_way_again(server, project, monkeypatch):
+    """The refusal is of the connection before; its promise was leased anew while the link looked it up."""
+    other = await db(a_project)
+    await db(lambda: OutboxMessage.objects.all().delete())
+    await db(say, project, "1", "2", "3")
+    server.on_command = lambda frame: ["close"] if len(server.sockets) == 1 else []
+    take, refused, taken = relay.take, relay.refused, threading.Event()
+
+    def noted(*args, **kwargs):
+        parcels = take(*args, **kwargs)
+        if parcels and len(server.sockets) == 2:
+            taken.set()
+        return parcels
+
+    def late(*args, **kwargs):
+        taken.wait(5)
+        return refused(*args, **kwargs)
+
+    monkeypatch.setattr(relay, "take", noted)
+    monkeypatch.setattr(relay, "refused", late)
+    async with linked(server, welcome_timeout=5):
+        key = (await server.command("chat"))["id"]
+        server.welcome = False
+        await server.connected(2)
+        nack = {"id": key, "code": "busy", "message": "not now", "retryable": True}
+        await server.send(
+            server.message("welcome", None, {"serverId": "scripted", "epoch": "one", "offset": 0}, id=None),
+            server.message("nack", None, nack, id=None),
+        )
+        await db(lambda: FeedbackService(owner_of(other)).send(guid=other.guid, content="x", feedback_id="f"))
+        await server.command("user_feedback")
+        async with asyncio.timeout(10):
+            # What is written down after the refusal; another thread's row: there is no event to wait for.
+            while await db(lambda: Feedback.objects.get().state) == "received":
+                await server.pause()
+        rows = await db(lambda: list(OutboxMessage.objects.filter(project=project).values_list("state", "refusals")))
+    assert rows == [("sent", 0)] * 3
 
 
 async def test_an_acknowledgement_in_the_name_of_another_project_counts_for_nothing(server, project):

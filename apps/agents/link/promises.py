@@ -79,6 +79,7 @@ class Promises:
         self._on_its_way: dict[str, Sent] = {}
         self._runs: dict[str, deque[Parcel]] = {}
         self._answered: list[str] = []
+        self._taking = asyncio.Lock()
         self._looked = 0.0
 
     # --- what the agents-server says ----------------------------------------------------------------------------
@@ -117,9 +118,12 @@ class Promises:
 
     def _strange(self, step: Step) -> None:
         """Look up later what an answer meant: an earlier connection's promise, or nothing."""
-        leased = any(parcel.key == step.key for run in self._runs.values() for parcel in run)
-        if not leased and self._steps.qsize() < STRANGE:
+        if not self._holds(step.key) and self._steps.qsize() < STRANGE:
             self._steps.put_nowait(step)
+
+    def _holds(self, key: str) -> bool:
+        """Tell whether this connection has the promise: on its way, or leased and still to be sent."""
+        return key in self._on_its_way or any(parcel.key == key for run in self._runs.values() for parcel in run)
 
     def lag(self, lag_ms: int) -> None:
         """How late it answers, to be told in the order of everything else."""
@@ -137,10 +141,11 @@ class Promises:
             free = self._options.in_flight - len(self._on_its_way)
             parcels: list[Parcel] = []
             if answered or free > 0:
-                parcels = await self._take(free, answered)
+                async with self._taking:
+                    parcels = await self._take(free, answered)
+                    for parcel in parcels:
+                        self._runs.setdefault(parcel.guid, deque()).append(parcel)
                 self._looked = time.monotonic()
-            for parcel in parcels:
-                self._runs.setdefault(parcel.guid, deque()).append(parcel)
             for guid in {parcel.guid: None for parcel in parcels}:
                 self._go_on(guid)
             self._give_up()
@@ -166,10 +171,10 @@ class Promises:
         return await patiently(take, held=held)
 
     def _go_on(self, guid: str) -> None:
-        """Send the next one of a project's run; nothing of it is unanswered."""
+        """Send the next one of a project's run, unless one of the project is unanswered."""
         run = self._runs.get(guid)
-        if not run:
-            return
+        if not run or any(sent.parcel.guid == guid and not sent.answered for sent in self._on_its_way.values()):
+            return  # where one is: an older promise, dead before, was leased after those behind it
         parcel = run.popleft()
         if not run:
             del self._runs[guid]
@@ -213,15 +218,28 @@ class Promises:
                 return
             case "acked":
                 await patiently(relay.acked, lease, step.key, by_server=self._acks)
+            case _ if step.sent is None:
+                async with self._taking:
+                    # Meant for an earlier connection: what was leased since would wait and be on its way at once.
+                    if not self._holds(step.key):
+                        await self._refuse(step)
             case _:
-                await patiently(
-                    relay.refused, lease, step.key, code=step.code, message=step.message, retryable=step.retryable
-                )
+                await self._refuse(step)
                 if step.behind:
                     await patiently(relay.give_back, lease, list(step.behind))
         if step.sent is not None and self._on_its_way.get(step.key) is step.sent:
             del self._on_its_way[step.key]
         self._wake.set()
+
+    async def _refuse(self, step: Step) -> None:
+        await patiently(
+            relay.refused,
+            self._lease_epoch,
+            step.key,
+            code=step.code,
+            message=step.message,
+            retryable=step.retryable,
+        )
 
     async def leave(self, *, broke: bool) -> None:
         """Write down what is known; what is still on its way waits for the next connection.
@@ -231,7 +249,7 @@ class Promises:
         while not self._steps.empty():
             await self._settle(self._steps.get_nowait())
         await patiently(relay.take, self._lease_epoch, limit=0, acked=self._answered)
-        for key in [key for key, sent in self._on_its_way.items() if broke and not sent.answered]:
+        for key, sent in [(key, sent) for key, sent in self._on_its_way.items() if broke and not sent.answered]:
             why = "The connection broke before it was answered."
-            await self._settle(Step("refused", key, "connection_lost", why, retryable=True))
+            await self._settle(Step("refused", key, "connection_lost", why, retryable=True, sent=sent))
         await patiently(relay.give_back, self._lease_epoch)

@@ -41,14 +41,14 @@ _NOT_DUE = f"CASE WHEN promise.state = '{OutboxState.PENDING.value}' AND promise
 DUE = (
     "SELECT run.place, due.id, due.key, due.type, due.data, project.guid"  # noqa: S608
     f" FROM (SELECT promise.id, promise.project_id,"
-    f" SUM({_NOT_DUE}) OVER earlier AS obstacles, ROW_NUMBER() OVER earlier AS place,"
-    f" SUM(CASE WHEN promise.state = '{OutboxState.SENT.value}' THEN 1 ELSE 0 END)"
-    " OVER (PARTITION BY promise.project_id) AS leased"
+    f" SUM({_NOT_DUE}) OVER earlier AS obstacles, ROW_NUMBER() OVER earlier AS place"
     f" FROM {_OUTBOX} AS promise WHERE {_OPEN}"
     f" WINDOW earlier AS (PARTITION BY promise.project_id ORDER BY promise.id)) AS run"
     f" JOIN {_OUTBOX} AS due ON due.id = run.id"
     f" JOIN {Project._meta.db_table} AS project ON project.id = due.project_id"  # noqa: SLF001
-    f" WHERE run.obstacles = 0 AND run.leased = 0 AND run.place <= %s AND due.state = '{OutboxState.PENDING.value}'"
+    f" WHERE run.project_id NOT IN (SELECT project_id FROM {_OUTBOX}"
+    f" WHERE {_OPEN} AND state = '{OutboxState.SENT.value}')"
+    f" AND run.obstacles = 0 AND run.place <= %s AND due.state = '{OutboxState.PENDING.value}'"
     f" ORDER BY run.place, run.id LIMIT %s"
 )
 """The next promises of each project. Takes the present moment, how many of one project, how many in all."""

@@ -25,7 +25,7 @@ from apps.realtime.config import Config, config
 from apps.realtime.layer import Ear
 from apps.realtime.reads import Reads
 from apps.realtime.recovery import Recovery
-from apps.realtime.rights import Rights
+from apps.realtime.rights import UNKNOWN, Rights
 from apps.realtime.room import Room
 from apps.realtime.router import MessageRouter
 from apps.realtime.stats import figures
@@ -235,8 +235,9 @@ class WebSocketManager:
                 continue
             room.notice(position)
             if position.access_version != room.access_version:
+                room.access_version = UNKNOWN  # who comes during the check asks as well, and one that fails is repeated
                 await self.rights.check_room(room)
-                room.access_version = position.access_version  # afterwards: a check that failed is made again
+                room.access_version = position.access_version
 
     async def _check_link(self) -> None:
         """Compare what the rooms were told about the agents link with how it stands."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from apps.core.errors import AutoCodeError, Conflict, Forbidden, InvalidField, NotFound, NotJoined, Unavailable
 from apps.core.events import catalogue
-from apps.projects.aio import in_thread, log_failure
-from apps.projects.selectors.access import Access, access_to
+from apps.projects.aio import log_failure
+from apps.projects.selectors.access import Access
 from apps.realtime.close_codes import CloseCode
 from apps.realtime.context import Context
 from apps.realtime.frames import Frame
@@ -56,8 +56,8 @@ class SocketRooms:
         wanted = None if topics is None else {self._name(guid, topic) for topic in topics}
         if guid not in self.places and len(self.places) >= self._manager.config.rooms_per_connection:
             raise Conflict(f"At most {self._manager.config.rooms_per_connection} rooms on one connection.")
-        access = await self._manager.reads.access(context.who.user_id, guid)
         mark = self._manager.rights.mark
+        access = await self._access(guid)
         async with self._manager.visit(access) as room:
             viewer = self._place(room, access)
             before, epoch_before = (viewer.joined, viewer.topics), room.epoch
@@ -69,13 +69,33 @@ class SocketRooms:
                 viewer.joined, viewer.topics = before
                 self._go_on(room, viewer, epoch_before)
                 raise
-        if mark != self._manager.rights.mark or access.position.access_version != room.access_version:
-            # Something changed while we were reading; the answer may be outdated already.
-            try:
-                await self._manager.rights.check_room(room, viewer.user_id)
-            except Exception:
-                self._service.close(CloseCode.POSITION_LOST)  # nobody looks whose right could not be asked
-                raise
+            finally:
+                await self._look_again(room, viewer, access, mark)
+
+    async def _access(self, guid: str) -> Access:
+        """Return the user's right to see the room; without one, its place is lost. Raises like ``access_to``."""
+        try:
+            return await self._manager.reads.access(self._service.who.user_id, guid)
+        except (NotFound, Forbidden) as error:
+            if (place := self.places.get(guid)) is not None:
+                self.lost(place[1], error)
+            raise
+
+    async def _look_again(self, room: Room, viewer: Viewer, access: Access, mark: int) -> None:
+        """Ask once more what an attached viewer may do, if rights have changed since ``access`` was read.
+
+        Whoever is removed while nothing is shown to it is seen by no other check: those look at attached viewers.
+        ``mark`` is the rights' mark from before the read.
+        """
+        if viewer not in room.viewers:
+            return
+        if mark == self._manager.rights.mark and access.position.access_version == room.access_version:
+            return
+        try:
+            await self._manager.rights.check_room(room, viewer.user_id)
+        except Exception:
+            self._service.close(CloseCode.POSITION_LOST)  # nobody looks whose right could not be asked
+            raise
 
     def _place(self, room: Room, access: Access) -> Viewer:
         """Return the viewer of this socket in ``room``, detached."""
@@ -140,9 +160,13 @@ class SocketRooms:
         """Send again what follows ``after_seq``: the events alone, or the room anew."""
         guid = context.guid
         room, viewer = self._joined(guid)
-        access = await in_thread(access_to, viewer.user_id, guid)
+        mark = self._manager.rights.mark
+        access = await self._access(guid)
         with room.visited():
-            await self._resync(room, viewer, access, after_seq, context.envelope.id)
+            try:
+                await self._resync(room, viewer, access, after_seq, context.envelope.id)
+            finally:
+                await self._look_again(room, viewer, access, mark)
 
     async def _resync(self, room: Room, viewer: Viewer, access: Access, after_seq: int, reply_to: str | None) -> None:
         room.detach(viewer)
@@ -179,17 +203,19 @@ class SocketRooms:
         if place is None or place[1] is not viewer:
             return
         room = place[0]
-        if not viewer.joined:
-            room.attach(viewer, room.cursor.seq)
-            return
         try:
-            access = await in_thread(access_to, viewer.user_id, guid)
+            mark = self._manager.rights.mark
+            access = await self._access(guid)
             viewer.role, viewer.read_seq = access.role, access.read_seq
-            with room.visited():
-                plan = await self._manager.recoveries[guid].fresh(access.project_id, reason)
-                await self._enter(room, viewer, plan, None)
-        except (NotFound, Forbidden) as error:
-            self.lost(viewer, error)
+            if viewer.joined:
+                with room.visited():
+                    plan = await self._manager.recoveries[guid].fresh(access.project_id, reason)
+                    await self._enter(room, viewer, plan, None)
+            else:
+                room.attach(viewer, room.cursor.seq)
+            await self._look_again(room, viewer, access, mark)
+        except (NotFound, Forbidden):
+            return  # the place is lost, and the client was told
         except Exception as error:  # noqa: BLE001 - shown nothing more, it must come back, whatever the reason
             if not isinstance(error, AutoCodeError | KeyError):
                 log_failure(logger, error, "room %s cannot be shown anew", guid)
@@ -263,7 +289,8 @@ class SocketRooms:
         return Subscribed(topics=self.topics(), last_seq=room.cursor.seq)
 
     async def _subscribe(self, topic: Topic, guid: str) -> Room:
-        access = await in_thread(access_to, self._service.who.user_id, guid)
+        mark = self._manager.rights.mark
+        access = await self._access(guid)
         place = self.places.get(guid)
         if place is not None:
             if place[1].topics is not None:
@@ -276,6 +303,7 @@ class SocketRooms:
         viewer.joined, viewer.topics = False, {topic.name}
         self.places[guid] = room, viewer
         room.attach(viewer, room.cursor.seq)
+        await self._look_again(room, viewer, access, mark)
         return room
 
     def unsubscribe(self, text: str) -> Unsubscribed:

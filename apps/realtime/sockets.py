@@ -119,12 +119,12 @@ class SocketRooms:
         """Send the answer, what was missed and what is live, and look from then on."""
         link = await self._manager.reads.link(room.guid)
         await self._drained()
-        if not viewer.present:
-            self._manager.presence.join(room, viewer)
         await self._manager.recoveries[room.guid].complete(plan)
         # From here to the end nothing is awaited: nothing can come between the plan and the live events.
         if self._manager.rooms.get(room.guid) is not room or self._service.closing:
             raise Unavailable(retry_after_ms=200)
+        if not viewer.present:
+            self._manager.presence.join(room, viewer)  # not before: only who has a place ever leaves
         reply = self._reply(room, viewer, plan, reply_to, link)
         self.places[room.guid] = room, viewer
         room.attach(viewer, plan.upto)

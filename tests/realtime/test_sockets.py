@@ -19,7 +19,10 @@ from apps.realtime.frames import Frame
 from apps.realtime.manager import WebSocketManager
 from apps.realtime.protocol import reply_frame
 from tests.realtime.conftest import do, until
+from tests.realtime.test_connections import retune
+from tests.realtime.test_rooms import add_tasks
 from tests.support.browser import Browser, envelope
+from tests.support.factories import a_project
 
 
 class Slow:
@@ -231,3 +234,20 @@ async def test_a_recovery_that_is_refused_ends_the_watching(manager, project, ad
     await remove(ada, project, bob)
     assert (await tab.refused(command[0], command[1], project))["code"] == "not_found"
     await is_put_out(tab)
+
+
+async def test_who_is_cut_while_a_second_room_waits_is_present_nowhere(manager, project, ada, bob, browsers):
+    retune(manager, outbound_bytes=4_000)
+    other = await do(a_project, bob)
+    tab = await browsers(bob)
+    await tab.join(project)
+    slow = Slow(manager, tab)
+    slow.stop()
+    await tab.send(envelope("join_project", {}, other, "second"))
+    await until(lambda: str(other.guid) in manager.rooms and manager.rooms[str(other.guid)].visitors)
+    await add_tasks(ada, project, 20)
+    await until(lambda: slow.service.closing)
+    slow.go()
+    assert await tab.closed() == CloseCode.TOO_SLOW
+    await until(lambda: not manager.presence._places)
+    assert not await manager.presence.store.entries(str(other.guid))

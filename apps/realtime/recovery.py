@@ -30,8 +30,12 @@ TRIES: Final = 20
 
 @dataclass(slots=True)
 class Plan:
-    """What a newcomer gets: ``frames`` follow the reply and go to ``upto``; ``snapshot`` is JSON, exact at ``seq``."""
+    """What a newcomer gets: ``frames`` follow the reply and go to ``upto``; ``snapshot`` is JSON, exact at ``seq``.
 
+    Its numbers are those of the log ``epoch``.
+    """
+
+    epoch: str
     recovered: bool
     reason: str | None
     seq: int
@@ -59,7 +63,7 @@ class Recovery:
             if frames is not None:
                 upto = last_seq + len(frames)
                 metrics.JOINS.labels("recovered").inc()
-                return Plan(recovered=True, reason=None, seq=upto, upto=upto, frames=frames)
+                return Plan(access.position.epoch, recovered=True, reason=None, seq=upto, upto=upto, frames=frames)
             reason = "too_many"
         metrics.JOINS.labels(reason or "first_join").inc()
         return await self.fresh(access.project_id, reason or "first_join")
@@ -68,6 +72,8 @@ class Recovery:
         position = access.position
         if last_seq is None:
             return "first_join"
+        if position.epoch != self._room.epoch:
+            return "epoch_changed"  # one of the two is older: the frames in memory are not those of the log
         if (epoch is not None and epoch != position.epoch) or last_seq > max(position.last_seq, self._room.cursor.seq):
             return "epoch_changed"
         if last_seq + 1 < position.first_seq:
@@ -98,14 +104,14 @@ class Recovery:
                 raise Unavailable("The log was cut just now; try again.")
             return [Frame(event_frame(guid, event), guid=guid, seq=event.seq) for event in events]
 
-        return await self._shared(("read", after, limit), read)
+        return await self._shared(("read", self._room.epoch, after, limit), read)
 
     async def fresh(self, project_id: UUID, reason: str) -> Plan:
         """Return a plan with a snapshot."""
         epoch, seq, snapshot = await self._exact(project_id)
         if epoch != self._room.epoch:
             reason = "epoch_changed" if reason != "first_join" else reason
-        return Plan(recovered=False, reason=reason, seq=seq, upto=seq, snapshot=snapshot)
+        return Plan(epoch, recovered=False, reason=reason, seq=seq, upto=seq, snapshot=snapshot)
 
     async def _exact(self, project_id: UUID) -> tuple[str, int, bytes]:
         kept, room = self._snapshot, self._room
@@ -123,10 +129,12 @@ class Recovery:
     async def complete(self, plan: Plan) -> None:
         """Extend the plan until its end meets the room's cursor. After it, attach without awaiting anything.
 
-        Raises ``Unavailable``.
+        Raises ``Unavailable``, also when the room has another log than the plan.
         """
         room = self._room
         for _ in range(TRIES):
+            if room.epoch != plan.epoch:
+                raise Unavailable("The log was replaced just now; try again.", retry_after_ms=1_000)
             tail = room.frames_after(plan.upto)
             if tail is not None:
                 plan.frames += tail

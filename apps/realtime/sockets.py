@@ -248,7 +248,7 @@ class SocketRooms:
         """Say the new role: ``project_joined`` once more. Also called from outside of the worker."""
         for guid, (room, known) in self.places.items():
             if known is viewer and viewer.joined:
-                plan = Plan(recovered=True, reason=None, seq=viewer.seq, upto=viewer.seq)
+                plan = Plan(room.epoch, recovered=True, reason=None, seq=viewer.seq, upto=viewer.seq)
                 self._service.put(self._reply(room, viewer, plan, None, None))
                 self._manager.presence.update(room, viewer, role=viewer.role.word)
                 _ = guid

@@ -79,20 +79,19 @@ async def stream(
         live = room.live_frames(viewer)
         if plan.recovered:
             seq = plan.upto - len(plan.frames)
-        yield _event(first, f"{room.epoch}:{seq}")
+        yield _event(first, f"{plan.epoch}:{seq}")
         for frame in plan.frames:
             seq += 1
-            yield _event(frame.data, f"{room.epoch}:{seq}")
+            yield _event(frame.data, f"{plan.epoch}:{seq}")
         for frame in live:
             yield _event(frame.data)
-        epoch_now = room.epoch
         while listener.ended is None:
             await listener.wait(KEEP_ALIVE_S)
             frames = listener.take()
             if not frames and listener.ended is None:
                 yield b": keep-alive\n\n"
             for frame in frames:
-                yield _event(frame.data, _cursor(frame, epoch_now))
+                yield _event(frame.data, _cursor(frame, plan.epoch))
             if clock.now() >= identity.expires_at:
                 listener.end("expired")
         yield _goodbye(listener.ended, access.guid)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from apps.core.errors import Unavailable
-from apps.projects.models import Membership, Project
+from apps.projects.models import Membership, Project, ProjectEvent
 from apps.projects.permissions import Role
 from apps.projects.services.members import MembershipService
 from apps.realtime.close_codes import CloseCode
@@ -20,6 +20,7 @@ from apps.realtime.manager import WebSocketManager
 from apps.realtime.protocol import reply_frame
 from tests.realtime.conftest import do, until
 from tests.realtime.test_connections import retune
+from tests.realtime.test_http import stream
 from tests.realtime.test_rooms import add_tasks
 from tests.support.browser import Browser, envelope
 from tests.support.factories import a_project
@@ -251,3 +252,68 @@ async def test_who_is_cut_while_a_second_room_waits_is_present_nowhere(manager, 
     assert await tab.closed() == CloseCode.TOO_SLOW
     await until(lambda: not manager.presence._places)
     assert not await manager.presence.store.entries(str(other.guid))
+
+
+async def replace_log(manager: WebSocketManager, project: Any) -> None:
+    """Put a shorter log in place of the room's, as a restored backup does; return when the room has noticed."""
+
+    def change() -> None:
+        ProjectEvent.objects.filter(project=project, seq__gt=3).delete()
+        Project.objects.filter(pk=project.pk).update(epoch="second-epoch", last_seq=3)
+
+    await do(change)
+    await until(lambda: manager.rooms[str(project.guid)].epoch == "second-epoch")
+
+
+@pytest.mark.parametrize("way", [by_resync, by_joining_again])
+async def test_a_recovery_from_a_log_that_is_replaced_meanwhile_is_none(manager, project, ada, bob, browsers, way):
+    await add_tasks(ada, project, 10)
+    tab = await browsers(bob)
+    await tab.join(project)
+    slow = Slow(manager, tab)
+    slow.stop()
+    await way(tab, project, manager)
+    room = manager.rooms[str(project.guid)]
+    await until(lambda: not room.viewers and room.visitors)
+    await replace_log(manager, project)
+    slow.go()
+    assert await tab.closed() == CloseCode.POSITION_LOST
+
+
+async def test_a_first_join_to_a_log_that_is_replaced_meanwhile_is_tried_again(manager, project, ada, bob, browsers):
+    await add_tasks(ada, project, 10)
+    tab = await browsers(bob)
+    await tab.next("authenticated")
+    slow = Slow(manager, tab)
+    slow.stop()
+    await tab.send(envelope("join_project", {}, project, "j"))
+    await until(lambda: str(project.guid) in manager.rooms and manager.rooms[str(project.guid)].visitors)
+    await until(lambda: manager.recoveries[str(project.guid)]._snapshot is not None)
+    await replace_log(manager, project)
+    slow.go()
+    answer = await tab.until(lambda one: one.get("replyTo") == "j")
+    assert (answer["data"]["code"], answer["data"]["retryable"]) == ("unavailable", True)
+    assert (await tab.join(project))["epoch"] == "second-epoch"
+    (seq,) = await add_tasks(ada, project, 1)
+    assert [event["seq"] for event in await tab.events(1)] == [seq]
+
+
+async def test_a_stream_of_a_log_that_is_replaced_meanwhile_begins_again(manager, project, ada, monkeypatch):
+    await add_tasks(ada, project, 10)
+    asked, go_on, link = asyncio.Event(), asyncio.Event(), manager.reads.link
+
+    async def late(guid: str) -> Any:
+        asked.set()
+        await go_on.wait()
+        return await link(guid)
+
+    monkeypatch.setattr(manager.reads, "link", late)
+    events = await stream(project, ada)
+    first = asyncio.create_task(events.next())
+    await asked.wait()
+    await replace_log(manager, project)
+    go_on.set()
+    _, error = await first
+    assert (error["type"], error["data"]["code"]) == ("error", "unavailable")
+    with pytest.raises(StopAsyncIteration):
+        await events.next()

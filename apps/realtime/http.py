@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from apps.accounts.identity import Identity
 from apps.accounts.sessions import user_from_session
 from apps.accounts.tokens import user_from_token
+from apps.core.addresses import network_of
 from apps.core.correlation import current_correlation_id
 from apps.core.errors import (
     AutoCodeError,
@@ -98,6 +99,23 @@ async def identity_of(request: HttpRequest) -> Identity:
     if request.method not in {"GET", "HEAD"} and (refusal := _csrf(request)):
         raise Forbidden(f"CSRF: {refusal}")
     return identity
+
+
+def network(request: HttpRequest) -> str:
+    """Return the network address that the request counts for. Headers are not asked: anybody can write them."""
+    return network_of(str(request.META.get("REMOTE_ADDR") or "unknown"))
+
+
+async def begun(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return ``parts`` with the first one made already: what that raises is still answered like any error."""
+    first = await anext(parts)
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for part in parts:
+            yield part
+
+    return whole()
 
 
 class _Csrf(CsrfViewMiddleware):

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from apps.accounts.identity import Identity
 from apps.core import clock
 from apps.core.cancelling import asked_to_end
-from apps.core.errors import Unavailable
+from apps.core.errors import RateLimited, Unavailable
 from apps.core.ids import new_id
 from apps.projects.aio import in_thread, log_failure
 from apps.projects.selectors.access import Access
@@ -22,6 +22,7 @@ from apps.projects.selectors.events import positions
 from apps.projects.signals import room_opened
 from apps.realtime import draining, memory, metrics, ports
 from apps.realtime.config import Config, config
+from apps.realtime.held import Held
 from apps.realtime.layer import Ear
 from apps.realtime.reads import Reads
 from apps.realtime.recovery import Recovery
@@ -56,6 +57,7 @@ class WebSocketManager:
         self.recoveries: dict[str, Recovery] = {}
         self.system_viewers: set[WebSocketService] = set()
         self.listeners: dict[Listener, Identity] = {}
+        self.held = Held()
         self._user_rate = user_rate(settings)
         self.router = MessageRouter(self._user_rate)
         self.presence = PresenceTracker(presence_store(settings))
@@ -136,6 +138,12 @@ class WebSocketManager:
         self.system_viewers.discard(connection)
         metrics.CONNECTIONS.labels("websocket").dec()
         self.thrift.ended()
+
+    async def count_request(self, user_id: str) -> None:
+        """Count a costly HTTP request like a command of its user. Raises ``RateLimited``."""
+        wait = await self._user_rate.take(user_id)
+        if wait:
+            raise RateLimited(retry_after_ms=wait)
 
     async def _give_back_memory(self) -> None:
         if self.thrift.due(len(self.connections)):

@@ -22,6 +22,7 @@ SEQ: Final = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
 _REF: Final = "#/components/schemas/"
 _KEY: Final = {"type": "string", "pattern": f"^{KEY_PATTERN.pattern}$"}
 _NULL: Final = {"type": "null"}
+_HELD: Final = "A user has a bounded number of open streams and waiting polls; one too many is refused with 429."
 _GUID: Final = {"type": "string", "format": "uuid"}
 
 
@@ -77,7 +78,7 @@ def _events() -> dict[str, Any]:
     }
     return _operation(
         "listEvents",
-        "Return a page of the room's log; with ``wait``, when there is something, or after so many seconds.",
+        f"Return a page of the room's log; with ``wait``, when there is something, or after so many seconds. {_HELD}",
         {"200": _answer(page)},
         parameters=[
             _query("after", SEQ, "Events with a larger ``seq``, the oldest first (default 0)."),
@@ -97,7 +98,8 @@ def _stream() -> dict[str, Any]:
     }
     return _operation(
         "streamEvents",
-        "Stream the room's events (Server-Sent Events) until the connection, the login or the membership ends.",
+        "Stream the room's events (Server-Sent Events) until the connection, the login or the membership ends. "
+        f"{_HELD}",
         {"200": stream},
         parameters=[
             _query("after", SEQ, "Begin behind this ``seq``; else with a snapshot."),

@@ -8,7 +8,8 @@ snapshot. The stream ends when the server drains, when the right to see the room
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from apps.accounts.identity import Identity
@@ -33,10 +34,19 @@ RETRY_MS: Final = 2_000
 
 
 async def stream(
-    manager: WebSocketManager, identity: Identity, access: Access, after: int | None, epoch: str | None
+    manager: WebSocketManager, identity: Identity, network: str, access: Access, *, after: int | None, epoch: str | None
 ) -> AsyncIterator[bytes]:
-    """Yield the stream's bytes until it ends."""
-    yield b"retry: %d\n\n" % RETRY_MS
+    """Yield the stream's bytes until it ends. Raises ``RateLimited`` instead of the first ones."""
+    with manager.held.one(identity.user_id, network, manager.config):
+        yield b"retry: %d\n\n" % RETRY_MS
+        async with aclosing(_events(manager, identity, access, after, epoch)) as events:
+            async for part in events:
+                yield part
+
+
+async def _events(
+    manager: WebSocketManager, identity: Identity, access: Access, after: int | None, epoch: str | None
+) -> AsyncGenerator[bytes]:
     listener = Listener(manager.config.outbound_bytes)
     viewer = Viewer(
         owner=listener,

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from apps.accounts.identity import Identity
 from apps.core import clock
 from apps.core.errors import AutoCodeError, InvalidField, InvalidMessage, UnknownType
 from apps.core.ids import is_key, new_id
@@ -20,7 +21,7 @@ from apps.realtime import draining
 from apps.realtime.coalescing import Piece, Shape
 from apps.realtime.context import Context
 from apps.realtime.frames import Frame, of_piece
-from apps.realtime.http import api, error_response, identity_of, json_response, number, raw
+from apps.realtime.http import api, begun, error_response, identity_of, json_response, network, number, raw
 from apps.realtime.joined import joined_data, raw_snapshot
 from apps.realtime.manager import manager_here
 from apps.realtime.protocol import Envelope, Refused, decode, event_frame, plain, reply_frame
@@ -48,7 +49,10 @@ async def events(request: HttpRequest, guid: UUID) -> HttpResponse:
             raise InvalidField("Give after or before, not both.", field="before")
         return await _back(access, before, limit)
     wait = number(request, "wait", least=0, most=LONGEST_WAIT) or 0
-    return await _forward(request, access, after or 0, limit, wait=wait, epoch=request.GET.get("epoch"))
+    if wait:
+        await manager_here().count_request(identity.user_id)
+    epoch = request.GET.get("epoch")
+    return await _forward(request, identity, access, after or 0, limit=limit, wait=wait, epoch=epoch)
 
 
 async def _back(access: Access, before: int, limit: int) -> HttpResponse:
@@ -68,7 +72,7 @@ async def _back(access: Access, before: int, limit: int) -> HttpResponse:
 
 
 async def _forward(
-    request: HttpRequest, access: Access, after: int, limit: int, *, wait: int, epoch: str | None
+    request: HttpRequest, identity: Identity, access: Access, after: int, *, limit: int, wait: int, epoch: str | None
 ) -> HttpResponse:
     obstacle = _obstacle(access, after, epoch)
     if obstacle is not None:
@@ -85,15 +89,17 @@ async def _forward(
             }
         )
     async with manager_here().visit(access) as room:
-        return await _page_of(request, room, access, after, limit=limit, wait=wait)
+        return await _page_of(request, identity, room, access, after=after, limit=limit, wait=wait)
 
 
 async def _page_of(
-    request: HttpRequest, room: Room, access: Access, after: int, *, limit: int, wait: int
+    request: HttpRequest, identity: Identity, room: Room, access: Access, *, after: int, limit: int, wait: int
 ) -> HttpResponse:
     found = await in_thread(read_events, access.project_id, after=after, limit=limit)
     if not found and wait and not draining.is_draining():
-        await room.moved(after, wait)
+        manager = manager_here()
+        with manager.held.one(identity.user_id, network(request), manager.config):
+            await room.moved(after, wait)
         # The login and the membership are asked again: they may have ended while we waited.
         access = await in_thread(access_to, (await identity_of(request)).user_id, access.guid)
         found = await in_thread(read_events, access.project_id, after=after, limit=limit)
@@ -145,6 +151,7 @@ async def snapshot(request: HttpRequest, guid: UUID) -> HttpResponse:
     identity = await identity_of(request)
     access = await in_thread(access_to, identity.user_id, guid)
     manager = manager_here()
+    await manager.count_request(identity.user_id)
     async with manager.visit(access) as room:
         plan = await manager.recoveries[access.guid].fresh(access.project_id, "first_join")
     data = joined_data(
@@ -173,9 +180,10 @@ async def event_stream(request: HttpRequest, guid: UUID) -> HttpResponseBase:
         if not seq.isascii() or not seq.isdigit() or len(seq) > 16:
             raise InvalidField("A cursor is <epoch>:<seq>.", field="Last-Event-ID")
         after = int(seq)
-    response = StreamingHttpResponse(
-        stream(manager_here(), identity, access, after, epoch), content_type="text/event-stream"
-    )
+    manager = manager_here()
+    await manager.count_request(identity.user_id)
+    parts = await begun(stream(manager, identity, network(request), access, after=after, epoch=epoch))
+    response = StreamingHttpResponse(parts, content_type="text/event-stream")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"  # nginx must pass pieces on at once
     return response

@@ -18,7 +18,8 @@ from apps.projects.services.members import MembershipService
 from apps.projects.services.tasks import TaskService
 from apps.realtime import draining
 from apps.realtime.broadcaster import broadcaster
-from tests.realtime.conftest import do
+from tests.realtime.conftest import do, until
+from tests.realtime.test_connections import retune
 from tests.realtime.test_rooms import add_tasks
 from tests.support.browser import token_of
 from tests.support.factories import a_person
@@ -268,6 +269,42 @@ async def test_streams_and_polls_end_when_the_server_drains(manager, project, ad
         while True:
             types.append((await events.next())[1]["type"])
     assert types[-1] == "server_draining"
+
+
+async def test_a_user_holds_a_bounded_number_of_streams_and_polls(manager, project, ada, member, api):
+    retune(manager, connections_per_user=2)
+    other = await member("viewer")
+    events = await stream(project, ada)
+    _, joined = await events.next()
+    poll = asyncio.create_task(api("events/", after=joined["data"]["lastSeq"], wait=20))
+    await until(lambda: manager.held._users[str(ada.pk)] == 2)
+    for path, query in (("events/stream/", {}), ("events/", {"after": joined["data"]["lastSeq"], "wait": 20})):
+        refused = await api(path, **query)
+        assert (refused.status_code, (await body(refused))["error"]["code"]) == (429, "rate_limited")
+        assert int(refused["Retry-After"]) >= 1
+    assert (await api("events/", after=joined["data"]["lastSeq"])).status_code == 200
+    await (await stream(project, other)).next()
+    (seq,) = await add_tasks(ada, project, 1)
+    assert [event["seq"] for event in (await body(await poll))["results"]] == [seq]
+    await (await stream(project, ada)).next()
+
+
+async def test_an_address_holds_a_bounded_number_of_streams(manager, project, ada, member, api):
+    retune(manager, connections_per_address=1)
+    events = await stream(project, ada)
+    await events.next()
+    assert (await api("events/stream/", await member("viewer"))).status_code == 429
+
+
+@pytest.mark.parametrize(("path", "query"), [("snapshot/", {}), ("events/stream/", {}), ("events/", {"wait": 1})])
+async def test_costly_requests_count_like_commands(manager, project, ada, api, path, query):
+    from apps.realtime.user_limits import MemoryUserRate
+
+    manager._user_rate = MemoryUserRate(1.0)
+    assert (await api(path, **query)).status_code == 200
+    refused = await api(path, **query)
+    assert (refused.status_code, (await body(refused))["error"]["code"]) == (429, "rate_limited")
+    assert int(refused["Retry-After"]) >= 1
 
 
 # --- commands -------------------------------------------------------------------------------------------------------

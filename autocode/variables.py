@@ -219,7 +219,7 @@ SECTIONS: Final = (
                 Kind.NUMBER,
                 default=30.0,
                 meaning="A request must arrive within this, from its first line to its last byte. A connection that "
-                "says nothing is cut after half of it.",
+                "says nothing is cut after half of it, one that takes nothing of its answer after all of it.",
                 unit="seconds",
                 minimum=0.1,
             ),

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -106,16 +106,30 @@ def network(request: HttpRequest) -> str:
     return network_of(str(request.META.get("REMOTE_ADDR") or "unknown"))
 
 
-async def begun(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Return ``parts`` with the first one made already: what that raises is still answered like any error."""
-    first = await anext(parts)
+class Begun:
+    """The parts of a streamed answer, of which the first is made already; ended for certain when the answer is closed.
 
-    async def whole() -> AsyncIterator[bytes]:
-        yield first
-        async for part in parts:
+    Django closes the iterator that it puts around them, and they would wait for a garbage collection.
+    """
+
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes]) -> None:
+        self._first, self._rest = first, rest
+        self._loop = asyncio.get_running_loop()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield all of them."""
+        yield self._first
+        async for part in self._rest:
             yield part
 
-    return whole()
+    def close(self) -> None:
+        """End them. Django calls this in a thread."""
+        asyncio.run_coroutine_threadsafe(self._rest.aclose(), self._loop)
+
+
+async def begun(parts: AsyncGenerator[bytes]) -> Begun:
+    """Return ``parts`` begun. What they raise instead of the first one is raised here, and answered like any error."""
+    return Begun(await anext(parts), parts)
 
 
 class _Csrf(CsrfViewMiddleware):
@@ -155,7 +169,9 @@ class Listener:
         self._wake = asyncio.Event()
 
     def put(self, frame: Frame) -> None:
-        """See ``Owner``. A reader that is too slow is ended; it comes back with its cursor."""
+        """See ``Owner``. A reader that is too slow is ended; it comes back with its cursor: nothing follows a hole."""
+        if self.ended is not None:
+            return
         if self._size + frame.size > self._limit:
             self.end("too_slow")
             return

@@ -8,7 +8,7 @@ snapshot. The stream ends when the server drains, when the right to see the room
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +35,7 @@ RETRY_MS: Final = 2_000
 
 async def stream(
     manager: WebSocketManager, identity: Identity, network: str, access: Access, *, after: int | None, epoch: str | None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """Yield the stream's bytes until it ends. Raises ``RateLimited`` instead of the first ones."""
     with manager.held.one(identity.user_id, network, manager.config):
         yield b"retry: %d\n\n" % RETRY_MS
@@ -95,22 +95,36 @@ async def _events(
             yield _event(frame.data, f"{plan.epoch}:{seq}")
         for frame in live:
             yield _event(frame.data)
-        while listener.ended is None:
-            await listener.wait(KEEP_ALIVE_S)
-            frames = listener.take()
-            if not frames and listener.ended is None:
-                yield b": keep-alive\n\n"
-            for frame in frames:
-                yield _event(frame.data, _cursor(frame, plan.epoch))
-            if clock.now() >= identity.expires_at:
-                listener.end("expired")
-        yield _goodbye(listener.ended, access.guid)
+        async with aclosing(_live(listener, identity, plan.epoch)) as parts:
+            async for part in parts:
+                yield part
+        yield _goodbye(listener.ended or "", access.guid)
     finally:
         metrics.CONNECTIONS.labels("sse").dec()
         manager.listeners.pop(listener, None)
         room.visitors -= 1
         room.detach(viewer)
         manager.presence.leave(room, viewer, at_once=False)
+
+
+async def _live(listener: Listener, identity: Identity, epoch: str) -> AsyncGenerator[bytes]:
+    """Yield what comes, until the listener or the login has ended."""
+    while listener.ended is None:
+        await listener.wait(min(KEEP_ALIVE_S, _seconds_left(identity)))
+        frames = listener.take()
+        if not frames and listener.ended is None:
+            yield b": keep-alive\n\n"
+        for frame in frames:
+            if not _seconds_left(identity):  # asked for each: the reader may take its time over the one before
+                break
+            yield _event(frame.data, _cursor(frame, epoch))
+        if not _seconds_left(identity):
+            listener.end("expired")
+
+
+def _seconds_left(identity: Identity) -> float:
+    """Return how long the login still lasts, 0 when it has ended."""
+    return max(0.0, (identity.expires_at - clock.now()).total_seconds())
 
 
 def _event(data: bytes, cursor: str | None = None) -> bytes:

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import datetime as dt
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,11 +15,17 @@ import pytest
 from django.db import transaction
 from django.test import AsyncClient
 
+from apps.accounts.tokens import user_from_token
+from apps.core import clock
 from apps.projects.models import Project, ProjectEvent
+from apps.projects.selectors.access import access_to
 from apps.projects.services.members import MembershipService
 from apps.projects.services.tasks import TaskService
 from apps.realtime import draining
 from apps.realtime.broadcaster import broadcaster
+from apps.realtime.frames import Frame
+from apps.realtime.http import Listener
+from apps.realtime.sse import stream as room_stream
 from tests.realtime.conftest import do, until
 from tests.realtime.test_connections import retune
 from tests.realtime.test_rooms import add_tasks
@@ -253,6 +261,34 @@ async def test_a_stream_ends_with_the_right_to_see_it(manager, project, ada, mem
         while True:
             types.append((await events.next())[1]["type"])
     assert types[-2:] == ["error", "project_left"]
+
+
+async def test_a_stream_ends_with_its_login(manager, project, ada):
+    identity = await do(user_from_token, token_of(ada))
+    access = await do(access_to, str(ada.pk), project.guid)
+    soon = dataclasses.replace(identity, expires_at=clock.now() + dt.timedelta(seconds=0.5))
+    parts = room_stream(manager, soon, "here", access, after=None, epoch=None)
+    async with asyncio.timeout(3):
+        assert b"project_joined" in b"".join([part async for part in parts])
+
+
+async def test_a_stream_shows_nothing_after_its_login(manager, project, ada):
+    events = await stream(project, ada)
+    await events.next()
+    # Whoever hears of the end by itself: only the stream's own look at the time is left.
+    with clock.moved(100_000):
+        await add_tasks(ada, project, 3)
+        with pytest.raises(StopAsyncIteration):
+            await events.next()
+
+
+def test_a_listener_that_overflowed_takes_nothing_more() -> None:
+    """What came behind the frame that did not fit would move the reader's cursor across it."""
+    listener = Listener(1_000)
+    for size in (500, 600, 100):
+        listener.put(Frame(b"x" * size, guid="g", seq=size))
+    assert listener.ended == "too_slow"
+    assert [frame.seq for frame in listener.take()] == [500]
 
 
 async def test_streams_and_polls_end_when_the_server_drains(manager, project, ada, api):

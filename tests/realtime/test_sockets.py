@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from apps.core.errors import Unavailable
+from apps.projects.aio import in_thread
 from apps.projects.models import Membership, Project, ProjectEvent
 from apps.projects.permissions import Role
+from apps.projects.selectors.access import roles_in
 from apps.projects.services.members import MembershipService
 from apps.realtime.close_codes import CloseCode
 from apps.realtime.frames import Frame
 from apps.realtime.manager import WebSocketManager
+from apps.realtime.outlet import BoundedOutlet
 from apps.realtime.protocol import reply_frame
 from tests.realtime.conftest import do, until
 from tests.realtime.test_connections import retune
@@ -32,10 +35,10 @@ class Slow:
     def __init__(self, manager: WebSocketManager, tab: Browser) -> None:
         assert tab.user is not None
         (self.service,) = manager.by_user[str(tab.user.pk)]
-        self._outlet: Any = self.service.outlet
-        self._send, self.reads = self._outlet._send, asyncio.Event()
+        outlet = cast("BoundedOutlet", self.service.outlet)
+        self._send, self.reads = outlet._send, asyncio.Event()
         self.reads.set()
-        self._outlet._send = self._late
+        outlet._send = self._late
 
     async def _late(self, message: Any) -> None:
         await self.reads.wait()
@@ -190,8 +193,6 @@ async def test_who_comes_while_the_rooms_check_is_under_way_is_checked_too(
     manager, project, ada, bob, browsers, monkeypatch
 ):
     """The check has its viewers already, and the room its new version only later."""
-    from apps.realtime import rights
-
     watcher = await browsers(ada)
     await watcher.join(project)
     tab = await browsers(bob)
@@ -201,8 +202,7 @@ async def test_who_comes_while_the_rooms_check_is_under_way_is_checked_too(
     slow.stop()
     await by_resync(tab, project, manager)
     await until(lambda: len(room.viewers) == 1)
-    roles_in, asked, go_on = rights.roles_in, asyncio.Event(), asyncio.Event()
-    in_thread = rights.in_thread
+    asked, go_on = asyncio.Event(), asyncio.Event()
 
     async def late(function: Any, *args: Any) -> Any:
         found = await in_thread(function, *args)
@@ -211,7 +211,7 @@ async def test_who_comes_while_the_rooms_check_is_under_way_is_checked_too(
             await go_on.wait()
         return found
 
-    monkeypatch.setattr(rights, "in_thread", late)
+    monkeypatch.setattr("apps.realtime.rights.in_thread", late)
     # Nobody says it: only the look at the positions finds it.
     await do(Membership.objects.filter(project=project, user=bob).delete)
     before = await do(Project.objects.get, pk=project.pk)

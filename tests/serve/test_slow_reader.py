@@ -12,12 +12,14 @@ from apps.projects.aio import in_thread
 from apps.projects.models import ProjectEvent
 from tests.serve.conftest import PLENTY, until
 from tests.serve.raw import Raw
+from tests.serve.test_streams import HttpStream
 from tests.support.agents_server import ScriptedAgents
 from tests.support.browser import Browser, envelope
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 BOUND = 1_000_000
+OPEN_STREAMS = 'autocode_connections{transport="sse"}'
 TINY = 4_096  # bytes of the receive buffer of who does not read
 TEXT = "x" * 20_000
 
@@ -123,6 +125,47 @@ async def test_under_pressure_pieces_of_a_text_merge_and_facts_stay(serve, brows
         assert seqs(got)[-1] == (await in_thread(log_of, room))[-1]
         assert figure(server.port, "autocode_coalesced_total") > 0
         slow.writer.close()
+
+
+@pytest.mark.parametrize("plain_daphne", [False, True])
+async def test_a_stream_that_nobody_reads_is_cut(serve, browsers, ada, room, plain_daphne):
+    """Its queue has room for everything: what ends it is that nothing at all is taken."""
+    server = await serve(plain_daphne=plain_daphne, AUTOCODE_REQUEST_S=1, AUTOCODE_OUTBOUND_BYTES=2**25, **PLENTY)
+    writer = await browsers(ada, url=server.url)
+    await writer.join(room)
+    stuck = await HttpStream.open(server.port, ada, room, buffer=TINY)
+    await writer.until(lambda one: tabs_of(one) == 2)
+    await write(writer, room, 350)  # 7 MB: more than the kernel takes
+    await until(lambda: figure(server.port, OPEN_STREAMS) == 0)
+    await writer.until(lambda one: tabs_of(one) == 1, patience=10)
+    await stuck.close()
+
+
+def tabs_of(one: Any) -> int:
+    """Return how many tabs the person has now, if it is this that the envelope tells; else 0."""
+    joined = one["data"]["joined"] if one["type"] == "presence_diff" else []
+    return int(joined[0]["tabs"]) if joined else 0
+
+
+async def test_a_stream_whose_reader_is_merely_slow_goes_on(serve, browsers, ada, room):
+    server = await serve(AUTOCODE_REQUEST_S=1, AUTOCODE_OUTBOUND_BYTES=2**25, **PLENTY)
+    writer = await browsers(ada, url=server.url)
+    await writer.join(room)
+    slow = await HttpStream.open(server.port, ada, room, buffer=TINY)
+    enough = asyncio.Event()
+
+    async def read() -> None:
+        while not enough.is_set():
+            assert await slow.reader.read(TINY)
+            await asyncio.sleep(0.05)
+
+    reading = asyncio.create_task(read())
+    await write(writer, room, 350)
+    await asyncio.sleep(3)
+    assert figure(server.port, OPEN_STREAMS) == 1
+    enough.set()
+    await reading
+    await slow.close()
 
 
 def said(pieces: list[Any]) -> str:

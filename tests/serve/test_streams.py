@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any, Self
 
 import pytest
@@ -21,9 +22,14 @@ class HttpStream:
         self.status = int(head.split()[1])
 
     @classmethod
-    async def open(cls, port: int, person: Any, room: Any) -> Self:
-        """Ask, and return when the answer has begun."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def open(cls, port: int, person: Any, room: Any, *, buffer: int = 0) -> Self:
+        """Ask, and return when the answer has begun. With a ``buffer`` (bytes) it takes little that was not read."""
+        line = socket.socket()
+        if buffer:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        line.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection(sock=line, limit=buffer or 65_536)
         writer.write(
             f"GET /api/v1/projects/{room.guid}/events/stream/ HTTP/1.1\r\nHost: localhost\r\n"
             f"Authorization: Bearer {token_of(person)}\r\n\r\n".encode()

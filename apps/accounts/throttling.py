@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 import unicodedata
 from typing import Any, ClassVar, Final
 
@@ -32,7 +31,7 @@ class WindowThrottle(SimpleRateThrottle):
     num_requests: int
     duration: int
     _away: ClassVar[tuple[Any, float]] = (None, 0.0)
-    """The cache that failed last, and until when (``time.monotonic``) it is left alone."""
+    """The cache that failed last, and until when (``clock.monotonic``) it is left alone."""
 
     def wait_for(self, key: str | None) -> float:
         """Count an attempt under ``key`` (None: not counted); return the seconds to wait, 0 when it is allowed."""
@@ -57,13 +56,13 @@ class WindowThrottle(SimpleRateThrottle):
                 return self._count(self.cache, counter, seconds)
             except Exception as error:  # noqa: BLE001 - every cache fails in its own way
                 logger.warning("the cache does not count attempts (%s); this process does", type(error).__name__)
-                WindowThrottle._away = self.cache, time.monotonic() + AWAY_S
+                WindowThrottle._away = self.cache, clock.monotonic() + AWAY_S
         return self._count(HERE, counter, seconds)
 
     def _is_there(self) -> bool:
         """Tell whether the shared cache is asked."""
         away, until = WindowThrottle._away
-        return away is not self.cache or time.monotonic() >= until
+        return away is not self.cache or clock.monotonic() >= until
 
     def _count(self, cache: Any, counter: str, seconds: int) -> int:
         if cache.add(counter, 1, timeout=seconds):

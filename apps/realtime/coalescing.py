@@ -141,6 +141,18 @@ class Kept:
             return piece.data == before.data
         return piece.offset == 0 and bool(piece.text) and before.text.startswith(piece.text)
 
+    def lacks(self, piece: Piece) -> bool:
+        """Tell whether what comes before ``piece`` of its text was lost on the way, so that somebody may still have it.
+
+        A text that is not here because there are too many is nowhere: every process keeps as many.
+        """
+        if piece.shape is not Shape.TEXT:
+            return False
+        before = self._pieces.get(piece.key)
+        if before is None:
+            return piece.offset > 0 and len(self._pieces) < MOST_KEPT
+        return piece.offset > len(before.text)
+
     def add(self, piece: Piece) -> None:
         """Take a piece that was sent. Beyond ``MOST_KEPT`` keys the oldest is forgotten."""
         if piece.shape in {Shape.LINES, Shape.MEMBERS}:

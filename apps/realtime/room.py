@@ -335,7 +335,7 @@ class Room:
             return
         if piece.shape is Shape.MEMBERS:
             self.members.apply(piece.data)
-        if piece.shape is Shape.TEXT and piece.offset > len(self.kept.text(piece.key)):
+        if self.kept.lacks(piece):
             self._miss_text()
         if self.kept.knows(piece):
             return  # another process opened the room and asked for the texts so far

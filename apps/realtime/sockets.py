@@ -123,7 +123,9 @@ class SocketRooms:
         # From here to the end nothing is awaited: nothing can come between the plan and the live events.
         if self._manager.rooms.get(room.guid) is not room or self._service.closing:
             raise Unavailable(retry_after_ms=200)
-        if not viewer.present:
+        if viewer.present:
+            self._manager.presence.update(room, viewer, role=viewer.role.word)
+        else:
             self._manager.presence.join(room, viewer)  # not before: only who has a place ever leaves
         reply = self._reply(room, viewer, plan, reply_to, link)
         self.places[room.guid] = room, viewer

@@ -13,7 +13,8 @@ from apps.agents.digest import args_digest
 from apps.agents.errors import Stale
 from apps.agents.models import Approval, ApprovalRule, OutboxMessage
 from apps.agents.selectors.work import approvals_waiting_for
-from apps.agents.services.approvals import ApprovalService, Remember
+from apps.agents.services.approval_rules import Remember
+from apps.agents.services.approvals import ApprovalService
 from apps.agents.services.runs import RunService
 from apps.agents.services.upkeep import run_once
 from apps.core.actor import AGENTS_SERVER

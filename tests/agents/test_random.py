@@ -9,7 +9,8 @@ import pytest
 
 from apps.agents import events as a
 from apps.agents.services.agents import AgentService
-from apps.agents.services.approvals import ApprovalService, Remember
+from apps.agents.services.approval_rules import Remember
+from apps.agents.services.approvals import ApprovalService
 from apps.agents.services.calls import ToolCallService
 from apps.agents.services.chat import ChatService
 from apps.agents.services.feedback import FeedbackService

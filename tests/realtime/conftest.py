@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from django.test import AsyncClient
 
 from apps.projects.aio import in_thread
 from apps.realtime import draining
 from apps.realtime.broadcaster import broadcaster
 from apps.realtime.manager import WebSocketManager, manager_here, stop_here
-from tests.support.browser import Browser
+from tests.support.browser import Browser, token_of
 from tests.support.factories import a_member, a_person, a_project
 
 
@@ -76,3 +78,22 @@ async def until(condition: Callable[[], bool], *, patience: float = 3.0) -> None
 def do(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return an awaitable that calls ``function`` in a thread, as a view or command would."""
     return in_thread(function, *args, **kwargs)
+
+
+def bearer(person: Any) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token_of(person)}"}
+
+
+@pytest.fixture
+def api(project: Any, ada: Any) -> Any:
+    """``await api("events/", after=3)`` as Ada, with her token."""
+
+    async def get(path: str, person: Any = ada, **query: Any) -> Any:
+        return await AsyncClient().get(f"/api/v1/projects/{project.guid}/{path}", query, headers=bearer(person))
+
+    return get
+
+
+async def body(response: Any) -> Any:
+    assert response["Content-Type"].startswith("application/json"), response
+    return json.loads(response.content)

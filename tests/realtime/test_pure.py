@@ -96,6 +96,19 @@ def test_a_piece_that_does_not_follow_is_not_merged_and_not_applied() -> None:
     assert fold_text("x", text_piece("a", "y", 5)) == "x"
 
 
+def test_a_text_is_missed_where_somebody_may_still_have_it() -> None:
+    kept = Kept()
+    assert kept.lacks(text_piece("a", "y", 1))
+    assert not kept.lacks(text_piece("a", "x", 0))
+    kept.add(text_piece("a", "x", 0))
+    assert not kept.lacks(text_piece("a", "y", 1))
+    assert kept.lacks(text_piece("a", "z", 2))
+    assert not kept.lacks(Piece("usage", "u", Shape.LATEST, {"n": 1}, AT))
+    for number in range(MOST_KEPT):
+        kept.add(text_piece(f"b{number}", "x", 0))
+    assert not kept.lacks(text_piece("a", "y", 1)), "forgotten, here and everywhere: asking brings nothing"
+
+
 def test_the_newest_value_counts() -> None:
     old, new = (Piece("usage", "u", Shape.LATEST, {"n": n}, AT) for n in (1, 2))
     assert merge(old, new) is new

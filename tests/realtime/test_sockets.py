@@ -23,8 +23,8 @@ from apps.realtime.outlet import BoundedOutlet
 from apps.realtime.protocol import reply_frame
 from tests.realtime.conftest import do, until
 from tests.realtime.test_connections import retune
-from tests.realtime.test_http import stream
 from tests.realtime.test_rooms import add_tasks
+from tests.realtime.test_sse import stream
 from tests.support.browser import Browser, envelope
 from tests.support.factories import a_project
 
@@ -65,7 +65,6 @@ async def all_looked(manager: WebSocketManager, project: Any) -> None:
     """Return when the rooms' own checks have seen the change of rights, and are done with it."""
     row = await do(Project.objects.get, pk=project.pk)
     await until(lambda: manager.rooms[str(project.guid)].access_version == row.access_version)
-    await asyncio.sleep(0.1)
 
 
 async def is_put_out(tab: Browser) -> None:
@@ -112,17 +111,22 @@ async def by_another_log(tab: Browser, project: Any, manager: WebSocketManager) 
 WAYS = [by_resync, by_resync_anew, by_failed_resync, by_joining_again, by_failing_to_join_again, by_another_log]
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_who_is_removed_while_a_recovery_waits_for_it_sees_nothing_more(
-    manager, project, ada, bob, browsers, way
-):
-    tab = await browsers(bob)
+async def waiting(manager: WebSocketManager, project: Any, tab: Browser, way: Any) -> tuple[Browser, Any, Slow]:
+    """Return the tab, its room and its slowness while a recovery, begun in this ``way``, waits for it to read."""
     await tab.join(project)
     room = manager.rooms[str(project.guid)]
     slow = Slow(manager, tab)
     slow.stop()
     await way(tab, project, manager)
-    await until(lambda: not room.viewers and room.visitors)
+    await until(lambda: not room.viewers and bool(room.visitors))
+    return tab, room, slow
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_who_is_removed_while_a_recovery_waits_for_it_sees_nothing_more(
+    manager, project, ada, bob, browsers, way
+):
+    tab, room, slow = await waiting(manager, project, await browsers(bob), way)
     await remove(ada, project, bob)
     await all_looked(manager, project)
     slow.go()
@@ -132,18 +136,25 @@ async def test_who_is_removed_while_a_recovery_waits_for_it_sees_nothing_more(
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_role_that_changes_while_a_recovery_waits_counts(manager, project, ada, bob, browsers, way):
-    tab = await browsers(bob)
-    await tab.join(project)
-    room = manager.rooms[str(project.guid)]
-    slow = Slow(manager, tab)
-    slow.stop()
-    await way(tab, project, manager)
-    await until(lambda: not room.viewers and room.visitors)
+    tab, room, slow = await waiting(manager, project, await browsers(bob), way)
     await demote(ada, project, bob)
     await all_looked(manager, project)
     slow.go()
     await tab.until(lambda one: one["type"] == "project_joined" and one["data"]["role"] == "viewer")
     assert (await tab.refused("create_task", {"title": "x"}, project))["code"] == "forbidden"
+
+
+async def test_who_joins_again_in_another_role_is_shown_in_it(manager, project, bob, browsers):
+    """The role was changed elsewhere, and the joining itself is the first to learn of it."""
+    tab = await browsers(bob)
+    await tab.join(project)
+    await do(Membership.objects.filter(project=project, user=bob).update, role="viewer")
+    await tab.join(project)
+    room = manager.rooms[str(project.guid)]
+    (viewer,) = room.viewers
+    entry = manager.presence.entry(room, viewer)
+    assert entry is not None
+    assert entry.role == "viewer"
 
 
 async def test_who_is_removed_while_the_room_opens_for_a_topic_sees_nothing(
@@ -274,7 +285,7 @@ async def test_a_recovery_from_a_log_that_is_replaced_meanwhile_is_none(manager,
     slow.stop()
     await way(tab, project, manager)
     room = manager.rooms[str(project.guid)]
-    await until(lambda: not room.viewers and room.visitors)
+    await until(lambda: not room.viewers and bool(room.visitors))
     await replace_log(manager, project)
     slow.go()
     assert await tab.closed() == CloseCode.POSITION_LOST

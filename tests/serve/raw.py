@@ -25,6 +25,16 @@ def frame(first: int, payload: bytes = b"", *, masked: bool = True) -> bytes:
     return bytes([first]) + length + (MASK if masked else b"") + payload
 
 
+async def connected(port: int, buffer: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection; with a ``buffer`` (bytes) it takes little that was not read."""
+    line = socket.socket()
+    if buffer:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    line.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", port))
+    return await asyncio.open_connection(sock=line, limit=buffer or 65_536)
+
+
 class Raw:
     """A logged-in socket on which anything can be sent."""
 
@@ -34,12 +44,7 @@ class Raw:
     @classmethod
     async def open(cls, port: int, person: Any, *, buffer: int = 0) -> Raw:
         """Open it, and wait until it is logged in. With a ``buffer`` (bytes) it takes little that was not asked for."""
-        line = socket.socket()
-        if buffer:
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        line.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", port))
-        reader, writer = await asyncio.open_connection(sock=line, limit=buffer or 65_536)
+        reader, writer = await connected(port, buffer)
         writer.write(
             b"GET /ws/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from typing import Any, Self
 
 import pytest
 
+from tests.serve.raw import connected
 from tests.support.browser import token_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(60)]
@@ -24,12 +24,7 @@ class HttpStream:
     @classmethod
     async def open(cls, port: int, person: Any, room: Any, *, buffer: int = 0) -> Self:
         """Ask, and return when the answer has begun. With a ``buffer`` (bytes) it takes little that was not read."""
-        line = socket.socket()
-        if buffer:
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        line.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", port))
-        reader, writer = await asyncio.open_connection(sock=line, limit=buffer or 65_536)
+        reader, writer = await connected(port, buffer)
         writer.write(
             f"GET /api/v1/projects/{room.guid}/events/stream/ HTTP/1.1\r\nHost: localhost\r\n"
             f"Authorization: Bearer {token_of(person)}\r\n\r\n".encode()

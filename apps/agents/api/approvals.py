@@ -11,7 +11,8 @@ from apps.agents.api.bodies import DecisionRequest, RememberWish, RuleView
 from apps.agents.api.views import word
 from apps.agents.models import Approval, ApprovalRule
 from apps.agents.selectors.work import approvals_of, standing_approvals_of
-from apps.agents.services.approvals import ApprovalService, Remember
+from apps.agents.services.approval_rules import Remember
+from apps.agents.services.approvals import ApprovalService
 from apps.agents.wire import approval_view
 from apps.core.errors import NotFound
 from apps.projects.api.base import PAGE, ROOM, WRITE, RoomEndpoint, described, in_path, query

@@ -8,12 +8,10 @@ clock says.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db.models import Q
 
 from apps.accounts import audit
 from apps.accounts.audit import Deed
@@ -24,6 +22,8 @@ from apps.agents.digest import args_digest as digest_of
 from apps.agents.digest import as_kept
 from apps.agents.errors import Ignored, Stale
 from apps.agents.models import Approval, ApprovalRule, ApprovalVote, Run
+from apps.agents.services import approval_rules
+from apps.agents.services.approval_rules import Remember
 from apps.agents.services.calls import shown_diff
 from apps.agents.services.outbox import enqueue
 from apps.agents.services.rights import only_trusted
@@ -43,9 +43,6 @@ from apps.projects.wire import moment
 
 ARGS = 64 * 1024
 """Bytes of arguments that somebody decides about: all of them are shown."""
-NEVER_REMEMBERED = frozenset({a.Risk.CRITICAL.value, a.Risk.UNKNOWN.value})
-LONGEST_RULE = 30 * 24 * 3600
-"""Seconds that a rule may last."""
 
 _STATES = {
     "approve": a.ApprovalState.APPROVED,
@@ -53,19 +50,6 @@ _STATES = {
     "edit": a.ApprovalState.EDITED,
 }
 _DECISIONS = {state: word for word, state in _STATES.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Remember:
-    """A wish to have the next ones of the kind decided alike.
-
-    ``scope`` once (no rule), run or project; ``match`` tool (any arguments) or exact (the same arguments); ``ttl_s``
-    seconds, None: as long as the scope lasts (a project's rule: 30 days at most).
-    """
-
-    scope: str = "once"
-    match: str = "tool"
-    ttl_s: int | None = None
 
 
 class ApprovalService(Service):
@@ -135,7 +119,7 @@ class ApprovalService(Service):
             event = log.record(
                 a.ApprovalNeeded(**{name: getattr(view, name) for name in a.ApprovalNeeded.__struct_fields__})
             )
-            rule = self._rule_for(log, approval)
+            rule = approval_rules.covering(log, approval)
             if rule is not None:
                 self._resolve_by_rule(log, approval, rule)
             else:
@@ -187,7 +171,8 @@ class ApprovalService(Service):
             )
             if decision == "approve" and approval.quorum > 1 and (given := self._vote(approval)) < approval.quorum:
                 return self._tell_vote(log, approval, given)
-            self._remember(log, approval, decision, remember)
+            if decision == "approve":
+                approval_rules.keep(log, approval, remember)
             approval.edited_args = as_kept(edited_args) if decision == "edit" else None
             return self._resolve(log, approval, _STATES[decision], a.DecisionSource.USER, by=log.author, reason=reason)
 
@@ -323,49 +308,6 @@ class ApprovalService(Service):
 
     def _say(self, log: ProjectLog, content: str) -> LoggedEvent:
         return MessageService(SYSTEM).post(guid=log.project.guid, content=content, format=TextFormat.TEXT)
-
-    # --- rules --------------------------------------------------------------------------------------------------
-
-    def _remember(self, log: ProjectLog, approval: Approval, decision: str, remember: Remember | None) -> None:
-        if remember is None or remember.scope == "once" or decision != "approve":
-            return
-        if remember.scope not in {"run", "project"} or remember.match not in {"tool", "exact"}:
-            raise InvalidField("Rules are for a run or the project, by tool or exact.", field="remember")
-        if approval.risk in NEVER_REMEMBERED or approval.quorum > 1 or not approval.tool:
-            raise InvalidField("Approvals of this risk are asked for every time.", field="remember")
-        if remember.scope == "run" and not approval.run_key:
-            raise InvalidField("This approval belongs to no run.", field="remember")
-        ttl = min(remember.ttl_s or LONGEST_RULE, LONGEST_RULE)
-        ApprovalRule.objects.create(
-            project=log.project,
-            user_id=self.actor.id,
-            by=msgspec.to_builtins(log.author),
-            kind=approval.kind,
-            tool=approval.tool,
-            run_key=approval.run_key if remember.scope == "run" else "",
-            args_digest=approval.args_digest if remember.match == "exact" else "",
-            expires_at=database_now() + dt.timedelta(seconds=max(1, ttl)),
-        )
-
-    def _rule_for(self, log: ProjectLog, approval: Approval) -> ApprovalRule | None:
-        """Return a rule that covers the question and whose maker may still decide it, or None."""
-        if approval.risk in NEVER_REMEMBERED or approval.quorum > 1 or "approve" not in approval.allowed:
-            return None
-        rules = ApprovalRule.objects.filter(
-            Q(run_key="") | Q(run_key=approval.run_key),
-            Q(args_digest="") | Q(args_digest=approval.args_digest),
-            project=log.project,
-            kind=approval.kind,
-            tool=approval.tool,
-            revoked_at=None,
-            expires_at__gt=database_now(),
-        ).select_related("user")
-        needed = Role.from_word(approval.required_role)
-        for rule in rules:
-            role = log.role_of(rule.user.actor)
-            if role is not None and role >= needed:
-                return rule
-        return None
 
     def _resolve_by_rule(self, log: ProjectLog, approval: Approval, rule: ApprovalRule) -> None:
         approval.rule = rule

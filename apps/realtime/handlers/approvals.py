@@ -8,7 +8,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from apps.agents.api.bodies import Decision, RememberWish
-from apps.agents.services.approvals import ApprovalService, Remember
+from apps.agents.services.approval_rules import Remember
+from apps.agents.services.approvals import ApprovalService
 from apps.core.errors import InvalidField
 from apps.core.events import Struct
 from apps.projects.api.bodies import Key, Reason

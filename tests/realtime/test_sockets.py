@@ -136,7 +136,7 @@ async def test_who_is_removed_while_a_recovery_waits_for_it_sees_nothing_more(
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_role_that_changes_while_a_recovery_waits_counts(manager, project, ada, bob, browsers, way):
-    tab, room, slow = await waiting(manager, project, await browsers(bob), way)
+    tab, _room, slow = await waiting(manager, project, await browsers(bob), way)
     await demote(ada, project, bob)
     await all_looked(manager, project)
     slow.go()
